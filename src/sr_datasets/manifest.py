@@ -1,0 +1,230 @@
+"""What a manifest says: sources, their clips and files, and the evidence of each fact."""
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sr_datasets.models import Model, Rate
+
+SourceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+ClipId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+HexSha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+HexSha1 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+HexMd5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
+Answer = Literal["yes", "no", "unstated"]
+
+
+class Status(StrEnum):
+    """How a fact of a manifest came to be known."""
+
+    SEEN = "SEEN"
+    """The value itself was read in the named evidence."""
+    COMPUTED = "COMPUTED"
+    """Arithmetic on seen values."""
+    COMPOSED = "COMPOSED"
+    """A file name and a base URL were seen, and joined here."""
+    INFERRED = "INFERRED"
+    """Taken from a sibling file: verify before use."""
+    UNKNOWN = "UNKNOWN"
+    """Not found; the fact is left out."""
+
+
+class Evidence(Model):
+    """Where one fact comes from. In YAML: ``SEEN owner/repo:path``."""
+
+    status: Status
+    """How the fact came to be known."""
+    where: str = ""
+    """``owner/repo:path``, a URL, a formula, or ``public-copy:<id>``; empty for UNKNOWN only."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: object) -> object:
+        if isinstance(value, str):
+            status, _, where = value.partition(" ")
+            return {"status": status, "where": where.strip()}
+        return value
+
+    @model_validator(mode="after")
+    def _names_its_place(self) -> Self:
+        if self.status is not Status.UNKNOWN and not self.where:
+            raise ValueError(
+                f"evidence marked {self.status} must say where, such as '{self.status} owner/repo:path'"
+            )
+        return self
+
+
+class Citation(Model):
+    """How a paper that uses the source names it."""
+
+    text: str
+    """One sentence for a list of references."""
+    bibtex: str = ""
+    """A BibTeX entry, if there is one."""
+
+
+class License(Model):
+    """What the publisher allows, as data."""
+
+    name: str
+    """The licence's name as the publisher writes it, or ``none stated``."""
+    url: Url | None = None
+    """Where its text stands."""
+    redistribute_original: Answer = "unstated"
+    """May the files be passed on as they are?"""
+    redistribute_derived: Answer = "unstated"
+    """May patches made of them be passed on?"""
+    commercial: Answer = "unstated"
+    """May they be used commercially?"""
+    attribution: Answer = "unstated"
+    """Must the author be named?"""
+    share_alike: Answer = "unstated"
+    """Must derived work carry the same licence?"""
+
+
+class FileFacts(Model):
+    """Where a published file lies, and what proves that it is the right one."""
+
+    mirrors: tuple[Url, ...] = ()
+    """Addresses of the same bytes, in the order in which they are tried."""
+    size_bytes: int | None = Field(default=None, ge=1)
+    """Exact size; left out when only arithmetic suggests one."""
+    sha256: HexSha256 | None = None
+    """SHA-256 as somebody published it."""
+    sha1: HexSha1 | None = None
+    """SHA-1 as somebody published it."""
+    md5: HexMd5 | None = None
+    """MD5 as somebody published it."""
+    evidence: dict[str, Evidence] = Field(default_factory=dict)
+    """For each fact that is given, where it comes from; a fact left out is UNKNOWN."""
+
+
+class RemoteFile(FileFacts):
+    """A file that clips are taken out of, such as a zip."""
+
+    id: ClipId
+    """Its name inside the source; also its file name in the store."""
+
+
+class Clip(FileFacts):
+    """One video of a source: a video file, raw frames, a folder of frames, or one image."""
+
+    id: ClipId
+    """Its name inside the source, unique without regard to case."""
+    media: Literal["video", "raw", "frames", "image"] = "video"
+    """What lies in the store: a video file, headerless planes, a folder of pictures, or one picture."""
+    archive: ClipId | None = None
+    """The source's file that holds this clip, when it has no address of its own."""
+    members: tuple[str, ...] = ()
+    """Glob patterns of the clip's members of the archive; the first pattern that fits is used."""
+    width: int | None = Field(default=None, ge=1)
+    """Luma samples per row."""
+    height: int | None = Field(default=None, ge=1)
+    """Luma rows."""
+    frame_rate: Rate | None = None
+    """Frames per second, exact."""
+    num_frames: int | None = Field(default=None, ge=1)
+    """Frames that are shown."""
+    pixel_format: str | None = None
+    """FFmpeg's name, such as yuv420p or yuv420p10le."""
+    matrix: Literal["bt601", "bt709", "bt2020nc", "rgb"] | None = None
+    """Colour matrix as the publisher declares it."""
+    range: Literal["limited", "full"] | None = None
+    """Quantisation range as the publisher declares it."""
+    pristine: Answer = "unstated"
+    """Is the clip free of lossy coding?"""
+    license: str | None = None
+    """A key of the source's ``licenses``; the source's own ``license`` when left out."""
+    notes: str = ""
+    """Traps that a user must know."""
+
+
+class Source(Model):
+    """A publisher of video."""
+
+    format: Literal[1]
+    """Version of the manifest format."""
+    id: SourceId
+    """Its name in every command."""
+    title: str
+    """Its name for people."""
+    homepage: Url | None = None
+    """The publisher's page."""
+    description: str
+    """What it holds, in a sentence or two."""
+    access: Literal["download", "manual", "generated"]
+    """``download``: fetched; ``manual``: a person brings the files; ``generated``: made here."""
+    how_to_get: str = ""
+    """For manual sources: the steps to take, one a line."""
+    open_ended: bool = False
+    """Whether clips that the manifest does not list may be imported."""
+    citation: Citation
+    """How to cite it."""
+    licenses: dict[str, License]
+    """Licences by key."""
+    license: str
+    """The key of the licence that holds where a clip names none."""
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Named lists of clip ids or glob patterns: ``xiph:hd``."""
+    archives: tuple[RemoteFile, ...] = ()
+    """Files that hold several clips."""
+    clips: tuple[Clip, ...] = ()
+    """What the source offers."""
+
+
+class ColorTags(Model):
+    """What the samples mean, and how each of the four is known."""
+
+    matrix: Literal["bt601", "bt709", "bt2020nc", "rgb"]
+    """Y'CbCr matrix: ITU-R BT.601-7, BT.709-6, BT.2020-2 non-constant luminance; ``rgb`` for none."""
+    range: Literal["limited", "full"]
+    """Quantisation: studio (16..235 at 8 bits) or full."""
+    transfer: str
+    """Transfer characteristic by FFmpeg's name, such as bt709, smpte2084, iec61966-2-1."""
+    siting: Literal["left", "center", "topleft", "none"]
+    """Where 4:2:0 and 4:2:2 chroma samples lie; ``none`` without subsampling."""
+    matrix_from: Literal["declared", "tagged", "guessed"]
+    """By the manifest, by the stream, or by our rule (docs/shards.md)."""
+    range_from: Literal["declared", "tagged", "guessed"]
+    """As ``matrix_from``."""
+    transfer_from: Literal["declared", "tagged", "guessed"]
+    """As ``matrix_from``."""
+    siting_from: Literal["declared", "tagged", "guessed"]
+    """As ``matrix_from``."""
+
+
+class VideoInfo(Model):
+    """What a clip says of itself when it is probed."""
+
+    media: Literal["video", "raw", "frames", "image"]
+    """As ``Clip.media``."""
+    container: str
+    """``y4m``, ``raw``, ``png``, or FFmpeg's name of the demuxer."""
+    codec: str
+    """FFmpeg's name of the decoder; ``rawvideo`` for y4m and raw."""
+    width: int
+    """Luma samples per row, after the stream's own cropping."""
+    height: int
+    """Luma rows."""
+    num_frames: int
+    """Frames shown, counted exactly."""
+    frame_rate: Rate | None
+    """Nominal frames per second; None for images."""
+    pixel_format: str
+    """FFmpeg's name of the samples that the reader hands out."""
+    bit_depth: int
+    """Bits per sample."""
+    model: Literal["gray", "yuv", "rgb"]
+    """Which planes a frame has: Y; Y, U, V; or R, G, B."""
+    chroma_log2_x: int
+    """0 when chroma is as wide as luma, 1 when half."""
+    chroma_log2_y: int
+    """0 when chroma is as high as luma, 1 when half."""
+    time_base: Rate
+    """Seconds of one tick of ``pts``, exact."""
+    scan: Literal["progressive", "interlaced", "unknown"]
+    """How the stream says its lines were taken."""
+    color: ColorTags
+    """What the samples mean."""
