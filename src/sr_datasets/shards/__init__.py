@@ -1,0 +1,1 @@
+"""Shards: rows in Parquet files whose pixels can be memory-mapped. ``docs/shards.md`` has the format."""

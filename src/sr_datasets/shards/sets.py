@@ -1,0 +1,283 @@
+"""A set: the folder of shards, its index without pixels, and ``sr-data.json`` that vouches for both."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, ValidationError
+
+from sr_datasets.errors import ShardError
+from sr_datasets.files import atomic_path, sha256_of, write_atomic
+from sr_datasets.models import Model
+from sr_datasets.shards.schema import PIXEL_COLUMNS, SCHEMA, set_digest
+
+SET_NAME: Final = "sr-data.json"
+INDEX_NAME: Final = "index.parquet"
+DATA_DIR: Final = "data"
+
+_INDEX_ROWS_PER_GROUP = 65_536
+_SHARD_NAME = re.compile(r"(?P<split>[a-z][a-z0-9_]*)-(?P<k>\d{5,})-of-(?P<n>\d{5,})\.parquet")
+
+INDEX_SCHEMA: Final = pa.schema(
+    [
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("row_group", pa.int32(), nullable=False),
+        *(field for field in SCHEMA if field.name not in PIXEL_COLUMNS),
+    ]
+)
+"""Columns of ``index.parquet``: where a row lies, then the row without its pixels."""
+
+
+class ShardInfo(Model):
+    """What ``sr-data.json`` says of one shard."""
+
+    name: str
+    """File name inside ``data/``."""
+    split: str
+    """The split of all its rows; empty when it has none."""
+    rows: int
+    """Number of rows."""
+    groups: int
+    """Number of row groups."""
+    size_bytes: int
+    """Exact size of the file."""
+    sha256: str
+    """SHA-256 of the file."""
+    content_digest: str
+    """Digest of row ids, draws and pixels, independent of the container (docs/shards.md)."""
+
+
+class ShardSummary(ShardInfo):
+    """What writing a shard yields: its line of ``sr-data.json`` and the digests of its row groups."""
+
+    group_digests: tuple[str, ...]
+    """Content digest of each row group, in order."""
+
+
+class InputInfo(Model):
+    """One clip that the set was made of."""
+
+    source: str
+    """Source id."""
+    clip: str
+    """Clip id."""
+    split: str
+    """Split that it was dealt to."""
+    sha256: str
+    """Digest of the clip's bytes, as the store has it."""
+    origin: str = ""
+    """Where its bytes came from: a URL, ``imported`` or ``generated``."""
+
+
+class SkippedInput(Model):
+    """One clip that the recipe selects and the set lacks."""
+
+    source: str
+    """Source id."""
+    clip: str
+    """Clip id."""
+    reason: str
+    """Why it was left out, in a sentence."""
+
+
+class FileInfo(Model):
+    """Size and hash of a file beside the shards."""
+
+    size_bytes: int
+    """Exact size."""
+    sha256: str
+    """SHA-256 of the file."""
+
+
+class SetInfo(Model):
+    """What ``sr-data.json`` says: the recipe, the inputs, and every file of the set."""
+
+    format: Literal[1]
+    """Version of the set format."""
+    recipe: dict[str, Any]
+    """The recipe as it was built."""
+    rows: int
+    """Rows of all shards."""
+    content_digest: str
+    """Digest of the whole set, fit to be cited: rows, draws and pixels, whatever the container."""
+    shards: tuple[ShardInfo, ...]
+    """Every shard, by name."""
+    index: FileInfo
+    """``index.parquet``."""
+    inputs: tuple[InputInfo, ...]
+    """Every clip that gave rows, in order of selection."""
+    skipped: tuple[SkippedInput, ...] = ()
+    """Every clip that was left out."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Versions of the packages that the shards' bytes depend on."""
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Rows of each split, splits by name."""
+        counts: dict[str, int] = {}
+        for shard in self.shards:
+            if shard.rows:
+                counts[shard.split] = counts.get(shard.split, 0) + shard.rows
+        return dict(sorted(counts.items()))
+
+
+def shard_name(split: str, number: int, count: int) -> str:
+    """Return the file name of a shard.
+
+    Example:
+        >>> shard_name("train", 3, 13)
+        'train-00003-of-00013.parquet'
+    """
+    return f"{split}-{number:05d}-of-{count:05d}.parquet"
+
+
+def split_of_name(name: str) -> str | None:
+    """Return the split that a shard's file name tells, or None for a foreign name.
+
+    Example:
+        >>> split_of_name("train-00003-of-00013.parquet"), split_of_name("part.parquet")
+        ('train', None)
+    """
+    match = _SHARD_NAME.fullmatch(name)
+    return match["split"] if match else None
+
+
+def write_index(set_dir: Path, shards: Sequence[ShardInfo]) -> FileInfo:
+    """Write ``index.parquet``: every row of every shard, without pixels, shards by name.
+
+    Reads the shards' small columns one shard after another, so memory does not grow with the set.
+
+    Raises:
+        ShardError: A shard is missing or cannot be read.
+    """
+    path = set_dir / INDEX_NAME
+    with atomic_path(path) as partial:
+        with pq.ParquetWriter(
+            partial,
+            INDEX_SCHEMA,
+            compression="zstd",
+            write_page_index=True,
+            write_page_checksum=True,
+            store_schema=True,
+        ) as file:
+            for table in _in_groups(_index_tables(set_dir, shards), _INDEX_ROWS_PER_GROUP):
+                file.write_table(table, row_group_size=_INDEX_ROWS_PER_GROUP)
+        return FileInfo(size_bytes=partial.stat().st_size, sha256=sha256_of(partial))
+
+
+def _index_tables(set_dir: Path, shards: Sequence[ShardInfo]) -> Iterator[pa.Table]:
+    columns = [field.name for field in SCHEMA if field.name not in PIXEL_COLUMNS]
+    for shard in sorted(shards, key=lambda shard: shard.name):
+        path = set_dir / DATA_DIR / shard.name
+        try:
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group, columns=columns, use_threads=False)
+                    name = pa.array([shard.name] * len(table), pa.string())
+                    number = pa.array([group] * len(table), pa.int32())
+                    yield pa.Table.from_arrays([name, number, *table.columns], schema=INDEX_SCHEMA)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise ShardError(f"{path} cannot be read for the index: {error}. Build the set again.") from error
+
+
+def _in_groups(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += len(table)
+        while count >= rows:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, rows)
+            waiting, count = [whole.slice(rows)], count - rows
+    if count:
+        yield pa.concat_tables(waiting)
+
+
+def write_set_json(
+    set_dir: Path,
+    *,
+    recipe: Mapping[str, Any],
+    shards: Sequence[ShardSummary],
+    index: FileInfo,
+    inputs: Sequence[InputInfo],
+    skipped: Sequence[SkippedInput] = (),
+    packages: Mapping[str, str] | None = None,
+) -> SetInfo:
+    """Write ``sr-data.json``, last of all: a folder that has it is a finished set.
+
+    Args:
+        set_dir: Folder of the set.
+        recipe: The recipe as plain JSON values (``recipe.model_dump(mode="json")``).
+        shards: What the writers returned, in any order.
+        index: What ``write_index`` returned.
+        inputs: The clips that gave rows, in order of selection.
+        skipped: The clips that were left out, and why.
+        packages: Versions of the packages that the bytes depend on.
+
+    Returns:
+        What was written.
+    """
+    ordered = sorted(shards, key=lambda shard: shard.name)
+    info = SetInfo(
+        format=1,
+        recipe=dict(recipe),
+        rows=sum(shard.rows for shard in ordered),
+        content_digest=set_digest((shard.split, shard.group_digests) for shard in ordered),
+        shards=tuple(ShardInfo(**shard.model_dump(exclude={"group_digests"})) for shard in ordered),
+        index=index,
+        inputs=tuple(inputs),
+        skipped=tuple(skipped),
+        packages=dict(sorted((packages or {}).items())),
+    )
+    text = json.dumps(info.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    write_atomic(set_dir / SET_NAME, text.encode())
+    return info
+
+
+def read_set(set_dir: Path) -> SetInfo:
+    """Read ``sr-data.json`` of a set.
+
+    Raises:
+        ShardError: The folder is not a finished set, or a newer version wrote it.
+    """
+    path = set_dir / SET_NAME
+    try:
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ShardError(f"{set_dir} is not a shard set: {_what_is_there(set_dir)}") from None
+    try:
+        version = json.loads(text)["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ShardError(
+            f"{path} is not the description of a shard set ({error}). Build the set again, or copy the file again."
+        ) from error
+    if version != 1:
+        raise ShardError(
+            f"{path} has format {version!r}; this sr-datasets reads format 1. Install a newer sr-datasets."
+        )
+    try:
+        return SetInfo.model_validate_json(text)
+    except ValidationError as error:
+        raise ShardError(
+            f"{path} does not say what format 1 says: {error}. Build the set again, or copy the file again."
+        ) from error
+
+
+def _what_is_there(set_dir: Path) -> str:
+    if not set_dir.exists():
+        return "there is no such folder. Build one with: sr-data build-pairs RECIPE --out " + str(set_dir)
+    if not set_dir.is_dir():
+        return f"it is a file. Name the folder that holds {SET_NAME}."
+    if any((set_dir / DATA_DIR).glob("*.parquet")):
+        return (
+            f"it has shards in {DATA_DIR}/ but no {SET_NAME}, so its build did not finish. "
+            "Run the same sr-data build-pairs command again."
+        )
+    if (set_dir.parent / SET_NAME).is_file():
+        return f"{SET_NAME} lies one folder up. Name {set_dir.parent}."
+    return f"it has no {SET_NAME}. Build a set with: sr-data build-pairs RECIPE --out DIR"
