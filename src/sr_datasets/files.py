@@ -1,11 +1,12 @@
-"""Files that appear whole or not at all, their hashes, and locks between processes."""
+"""Files that appear whole or not at all, their hashes, disk space, and locks between processes."""
 
 import errno
 import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,41 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Digests:
+    """Several hashes of the same bytes, taken while they pass by.
+
+    Example:
+        >>> digests = Digests(["sha256", "md5"])
+        >>> digests.update(b"abc")
+        >>> digests.hexdigest("md5")
+        '900150983cd24fb0d6963f7d28e17f72'
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        # Published MD5 and SHA-1 are compared, not relied upon for secrecy: FIPS builds allow that.
+        self._hashes = {name: hashlib.new(name, usedforsecurity=name == "sha256") for name in names}
+        self.num_bytes = 0
+        """Bytes hashed so far."""
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Hash ``data`` behind what was hashed before."""
+        for state in self._hashes.values():
+            state.update(data)
+        self.num_bytes += len(data)
+
+    def hexdigest(self, name: str) -> str:
+        """Return one hash of all bytes so far, in lower-case hexadecimal digits."""
+        return self._hashes[name].hexdigest()
+
+
+def iter_chunks(path: Path) -> Iterator[memoryview]:
+    """Yield a file's bytes in pieces of 1 MiB; a piece holds until the next one is asked for."""
+    buffer = bytearray(_CHUNK_BYTES)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            yield memoryview(buffer)[:count]
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a partial path beside ``path``; rename it over ``path`` when the block ends well.
@@ -31,8 +67,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        sync_file(partial)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
@@ -45,12 +80,92 @@ def write_atomic(path: Path, data: bytes) -> None:
         partial.write_bytes(data)
 
 
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes are on the disk, so that its next name never outlives them."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def move_into_place(partial: Path, path: Path) -> None:
+    """Rename a finished file or folder to ``path``, replacing what was there.
+
+    A file is replaced in one step. Of two folders the old one is put aside first, and put back
+    when the new one cannot take its place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_dir() and not (partial.is_dir() and path.exists()):
+        partial.replace(path)
+        return
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    path.replace(aside)
+    try:
+        partial.replace(path)
+    except BaseException:
+        aside.replace(path)
+        raise
+    remove(aside)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder with all it holds; nothing happens when it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Make sure that a disk has room before anything is written to it.
+
+    Raises:
+        SrDataError: The disk that holds ``folder`` has less than ``needed_bytes`` free.
+    """
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes:
+        raise SrDataError(
+            f"{what} needs {human_bytes(needed_bytes)}, but the disk at {existing} has only "
+            f"{human_bytes(free)} free. Make room or choose another folder, then run the same command again."
+        )
+
+
+def human_bytes(count: int) -> str:
+    """Return a number of bytes for people, in powers of 1000.
+
+    Example:
+        >>> human_bytes(147_683_332)
+        '147.7 MB'
+    """
+    if count < 1000:
+        return f"{count} bytes"
+    value = float(count)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.95:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} TB"
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes; ``path`` is the lock file, kept empty."""
+def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock between processes; ``path`` is the lock file, kept empty.
+
+    The lock ends with the process, however it ends.
+
+    Args:
+        path: The lock file; made with its folder if it is missing.
+        waiting: Called once when another process has the lock, before the wait for it begins.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
         finally:
@@ -70,6 +185,7 @@ def disk_errors(what: str, folder: Path) -> Iterator[None]:
         reasons = {
             errno.ENOSPC: "the disk is full",
             errno.EDQUOT: "the disk quota is used up",
+            errno.EFBIG: "the file is larger than this disk or account allows",
             errno.EACCES: "permission denied",
             errno.EPERM: "permission denied",
             errno.EROFS: "the file system is read-only",
