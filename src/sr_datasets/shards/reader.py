@@ -26,11 +26,10 @@ from sr_datasets.shards.schema import (
     Pixels,
     Row,
     Shape,
-    group_digest,
     shape_of_columns,
     shard_digest,
 )
-from sr_datasets.shards.sets import ShardInfo, ShardSummary, split_of_name
+from sr_datasets.shards.sets import ShardSummary, split_of_name
 
 PREFIX_BYTES: Final = 4
 """Each value of a PLAIN binary page stands behind its length, a little-endian uint32."""
@@ -424,102 +423,3 @@ def summarize_shard(path: Path) -> ShardSummary:
         )
     finally:
         reader.close()
-
-
-def verify_shard(path: Path, expected: ShardInfo | None = None) -> list[str]:
-    """Read a whole shard and name everything that is wrong with it, and where.
-
-    Args:
-        path: The shard.
-        expected: What ``sr-data.json`` says of it; without it, the shard is held against itself.
-
-    Returns:
-        One sentence for each problem; empty when there is none.
-    """
-    if not path.is_file():
-        return [f"{path}: the file is missing"]
-    problems = _verify_outside(path, expected) if expected is not None else []
-    reader = ShardReader(path)
-    try:
-        inside = _verify_inside(reader, expected)
-    except ShardError as error:
-        inside = [str(error)]
-    finally:
-        reader.close()
-    if problems and not inside:
-        inside = [
-            f"{path}: every page and digest is right: the change lies outside the pages, in a page header, "
-            "the page index or the footer"
-        ]
-    return problems + inside
-
-
-def _verify_outside(path: Path, expected: ShardInfo) -> list[str]:
-    size = path.stat().st_size
-    if size < expected.size_bytes:
-        missing = expected.size_bytes - size
-        return [f"{path}: truncated: {size} of {expected.size_bytes} bytes, the last {missing} are missing"]
-    if size > expected.size_bytes:
-        return [f"{path}: altered: {size} bytes, {size - expected.size_bytes} more than when it was written"]
-    if (found := sha256_of(path)) != expected.sha256:
-        return [f"{path}: altered: its SHA-256 is {found}, when it was written {expected.sha256}"]
-    return []
-
-
-def _verify_inside(reader: ShardReader, expected: ShardInfo | None) -> list[str]:
-    path = reader.path
-    problems = []
-    if expected is not None and reader.num_rows != expected.rows:
-        problems.append(f"{path}: {reader.num_rows} rows, {expected.rows} when it was written")
-    if expected is not None and reader.num_groups != expected.groups:
-        problems.append(f"{path}: {reader.num_groups} row groups, {expected.groups} when it was written")
-    digests: list[str | None] = [None] * reader.num_groups
-    metadata = reader.metadata
-    if "group_digests" in metadata:
-        try:
-            digests = json.loads(metadata["group_digests"])
-            content = shard_digest(str(digest) for digest in digests)
-        except (ValueError, TypeError):
-            problems.append(f"{path}: footer: the group digests are altered")
-            content, digests = "", [None] * reader.num_groups
-        if content and content != metadata.get("content_digest"):
-            problems.append(f"{path}: footer: the content digest does not go with the group digests")
-        elif content and expected is not None and content != expected.content_digest:
-            problems.append(
-                f"{path}: content digest {content}, when it was written {expected.content_digest}"
-            )
-        if len(digests) != reader.num_groups:
-            problems.append(
-                f"{path}: footer: {len(digests)} group digests for {reader.num_groups} row groups"
-            )
-            digests = [None] * reader.num_groups
-    for number, digest in enumerate(digests):
-        problems += _verify_group(reader, number, digest)
-    return problems
-
-
-def _verify_group(reader: ShardReader, number: int, digest: str | None) -> list[str]:
-    first, count = reader.rows_of(number)
-    where = f"{reader.path}: row group {number} (rows {first} to {first + count - 1})"
-    problems = []
-    columns: dict[str, pa.ChunkedArray] = {}
-    for name in reader.column_names:
-        try:
-            columns[name] = reader.read_columns(number, [name]).column(name)
-        except ShardError as error:
-            start, end = reader.span_of(number, name)
-            problems.append(f"{where}, column {name}, within bytes {start} to {end}: {error.__cause__}")
-    if problems:
-        return problems
-    try:
-        shape, group = reader.shape(number), reader.group(number)
-        values = [reader.value_bytes(group, row, shape) for row in range(count)]
-    except ShardError as error:
-        return [str(error)]
-    if digest is None or not {"sample_id", "drawn"} <= columns.keys():
-        return []
-    ids, drawn = columns["sample_id"].to_pylist(), columns["drawn"].to_pylist()
-    rows = ((ids[row], drawn[row], *values[row]) for row in range(count))
-    if (found := group_digest(rows, shape)) != digest:
-        return [f"{where}, from {ids[0]}: its content has digest {found}, when it was written {digest}"]
-    return []
