@@ -66,7 +66,7 @@ def test_every_uniform_patch_lies_inside_its_clip_and_stands_once(width, height,
         assert 0 <= row.top <= height // scale - 8
         assert 0 <= row.left <= width // scale - 8
         assert row.frame_indices == tuple(range(row.frame_indices[0], row.frame_indices[0] + window))
-        assert 0 <= row.frame_indices[0]
+        assert row.frame_indices[0] >= 0
         assert row.frame_indices[-1] < num_frames
     assert len({(row.frame_indices, row.top, row.left) for row in rows}) == 20
 

@@ -1,0 +1,34 @@
+# Sourced by the scripts beside it: makes .venv and installs the package with extras, once.
+# A second run installs nothing, until pyproject.toml or the constraints change.
+
+python_for_venv() {
+    local name
+    for name in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+        if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1 &&
+            "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "No Python 3.11 or newer was found. Install one, or name it: PYTHON=/path/to/python $0" >&2
+    return 1
+}
+
+# install_extras EXTRAS: makes sure that .venv holds this checkout with these extras (comma-separated).
+install_extras() {
+    local stamp=.venv/installed-$1 python wanted
+    wanted=$(cat pyproject.toml scripts/constraints.txt)
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+        return
+    fi
+    python=$(python_for_venv)
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        echo "Making .venv with $("$python" --version)" >&2
+        "$python" -m venv --clear .venv
+    fi
+    echo "Installing sr-datasets[$1] into .venv (a minute or two)" >&2
+    # -I: a pip or PYTHONPATH setting of the user's must not leak into the environment that we test.
+    .venv/bin/python -I -m pip install --quiet --disable-pip-version-check \
+        --constraint scripts/constraints.txt --editable ".[$1]"
+    printf '%s' "$wanted" >"$stamp"
+}
