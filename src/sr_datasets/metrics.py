@@ -67,6 +67,8 @@ class Protocol:
                 raise ValueError(f"{field} is {value}, must be at least {least}")
         if self.channel == "rgb" and self.lr_path == "y64":
             raise ValueError("the path y64 has luma only: it cannot be scored in RGB")
+        if self.luma == "float" and self.lr_path == "y64":
+            raise ValueError("the path y64 starts from rounded luma: it cannot be scored on float luma")
 
     def __str__(self) -> str:
         channel = "RGB" if self.channel == "rgb" else f"Y BT.601 {self.luma}"
