@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sr_datasets.models import Model, Rate
 
@@ -82,6 +82,8 @@ class License(Model):
     """Must the author be named?"""
     share_alike: Answer = "unstated"
     """Must derived work carry the same licence?"""
+    terms: str = ""
+    """What else it asks, and how that is known."""
 
 
 class FileFacts(Model):
@@ -98,7 +100,23 @@ class FileFacts(Model):
     md5: HexMd5 | None = None
     """MD5 as somebody published it."""
     evidence: dict[str, Evidence] = Field(default_factory=dict)
-    """For each fact that is given, where it comes from; a fact left out is UNKNOWN."""
+    """For each fact that is given, where it comes from; a fact left out is UNKNOWN.
+    ``width height: SEEN ...`` names several facts at once."""
+
+    @field_validator("evidence", mode="before")
+    @classmethod
+    def _one_entry_per_fact(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        facts = [(fact, evidence) for names, evidence in value.items() for fact in str(names).split()]
+        names = [fact for fact, _ in facts]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"evidence of {', '.join(twice)} is given twice")
+        return dict(facts)
+
+    def evidence_of(self, fact: str) -> Evidence:
+        """Return how a fact is known; UNKNOWN when nothing is said."""
+        return self.evidence.get(fact, Evidence(status=Status.UNKNOWN))
 
 
 class RemoteFile(FileFacts):
@@ -109,12 +127,19 @@ class RemoteFile(FileFacts):
 
 
 class Clip(FileFacts):
-    """One video of a source: a video file, raw frames, a folder of frames, or one image."""
+    """One video of a source: a video file, raw frames, a folder of frames, or one image.
+
+    Size and checksums are those of the file at its own ``mirrors``; of a clip in an archive, those of the
+    member as it is unpacked.
+    """
 
     id: ClipId
     """Its name inside the source, unique without regard to case."""
     media: Literal["video", "raw", "frames", "image"] = "video"
     """What lies in the store: a video file, headerless planes, a folder of pictures, or one picture."""
+    pixels_sha256: HexSha256 | None = None
+    """SHA-256 of an image's decoded 8-bit samples (rows from the top, R, G, B interleaved): the same for
+    every lossless file of it."""
     archive: ClipId | None = None
     """The source's file that holds this clip, when it has no address of its own."""
     members: tuple[str, ...] = ()

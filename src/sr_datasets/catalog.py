@@ -1,0 +1,301 @@
+"""Finds manifests and recipes, checks what they say, and selects clips.
+
+Manifests are ``sources/<id>.yaml`` and ``recipes/<id>.yaml`` in the package's own ``manifests`` folder
+(the checkout's, when run from one), then in the user's: ``$XDG_CONFIG_HOME/sr-datasets/manifests``. A file
+of the user stands in for the packaged one of the same name, so that a moved address or a new checksum can
+be put right before the package is.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from sr_datasets.errors import ManifestError, RecipeError, SelectionError, nearest_names
+from sr_datasets.manifest import Clip, FileFacts, License, RemoteFile, Source
+from sr_datasets.recipe import Recipe
+from sr_datasets.rules import SELECTION, fitting, recipe_problems, source_problems
+from sr_datasets.yamlfile import load_model
+
+_Kind = Literal["sources", "recipes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A clip and the source that it belongs to."""
+
+    source: Source
+    """The publisher."""
+    clip: Clip
+    """One video of it."""
+
+    @property
+    def id(self) -> str:
+        """The name in every command, such as ``xiph/akiyo_cif``."""
+        return f"{self.source.id}/{self.clip.id}"
+
+
+def source_ids() -> list[str]:
+    """Return the ids of all sources, sorted, without reading a manifest."""
+    return sorted(_files("sources"))
+
+
+def sources() -> list[Source]:
+    """Return all sources, sorted by id.
+
+    Raises:
+        ManifestError: With the problems of every manifest that has some.
+    """
+    found, wrong = [], []
+    for path in (_files("sources")[id_] for id_ in source_ids()):
+        try:
+            found.append(load_manifest(path))
+        except ManifestError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ManifestError("\n".join(wrong))
+    return found
+
+
+def find_source(source_id: str) -> Source:
+    """Return one source; reads no other manifest.
+
+    Raises:
+        SelectionError: There is none of this id; the message has the nearest names.
+        ManifestError: Its manifest is wrong.
+    """
+    files = _files("sources")
+    if source_id not in files:
+        raise SelectionError(_no_source(source_id))
+    return load_manifest(files[source_id])
+
+
+def recipe_ids() -> list[str]:
+    """Return the ids of all recipes, sorted, without reading one."""
+    return sorted(_files("recipes"))
+
+
+def recipes() -> list[Recipe]:
+    """Return all recipes, sorted by id.
+
+    Raises:
+        RecipeError: With the problems of every recipe that has some.
+    """
+    found, wrong = [], []
+    for recipe_id in recipe_ids():
+        try:
+            found.append(find_recipe(recipe_id))
+        except RecipeError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise RecipeError("\n".join(wrong))
+    return found
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe by its id, or read it from a YAML file.
+
+    Args:
+        name: An id, or the path of a file that ends in ``.yaml`` or ``.yml``.
+
+    Raises:
+        SelectionError: There is neither; the message has the nearest names.
+        RecipeError: It is wrong.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise SelectionError(
+                f"there is no recipe file {name}. Recipes by name: {', '.join(recipe_ids())}"
+            )
+        return load_recipe(path)
+    files = _files("recipes")
+    if name not in files:
+        raise SelectionError(
+            f"there is no recipe '{name}'.{nearest_names(name, files)} Known: {', '.join(sorted(files))}. "
+            "A recipe of your own is a YAML file: give its path, with .yaml at the end."
+        )
+    return load_recipe(files[name])
+
+
+def select(
+    patterns: Sequence[str], *, imported: Mapping[str, Iterable[Clip]] | None = None
+) -> list[Selected]:
+    """Return the clips that patterns name, each once, in the order of the patterns and of the manifests.
+
+    ``xiph`` is every clip of a source, ``xiph/akiyo_cif`` one, ``xiph/*1080p*`` those that fit (upper and
+    lower case differ), ``xiph:hd`` a group of the manifest.
+
+    Args:
+        patterns: What to select.
+        imported: By source id, clips that a person brought to an open-ended source and that its manifest
+            does not list. Those of other sources, and those that a manifest has, are not looked at.
+
+    Raises:
+        SelectionError: A pattern names what is not there, or fits nothing; the message has every such
+            pattern and the nearest names.
+
+    Example:
+        >>> [selected.id for selected in select(["vid4/c*", "vid4/calendar"])]
+        ['vid4/calendar', 'vid4/city']
+    """
+    chosen: dict[str, Selected] = {}
+    wrong = []
+    for pattern in patterns:
+        try:
+            for selected in _matches(pattern, imported or {}):
+                chosen.setdefault(selected.id, selected)
+        except SelectionError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise SelectionError("\n".join(wrong))
+    return list(chosen.values())
+
+
+def _matches(pattern: str, imported: Mapping[str, Iterable[Clip]]) -> list[Selected]:
+    parts = SELECTION.fullmatch(pattern)
+    if parts is None:
+        raise SelectionError(
+            f"'{pattern}' is not a selection. Write SOURCE, SOURCE/CLIP, SOURCE/*PART* or SOURCE:GROUP."
+        )
+    source = find_source(parts["source"])
+    clips = {clip.id: clip for clip in source.clips}
+    if source.open_ended:
+        clips = {clip.id: clip for clip in imported.get(source.id, ())} | clips
+    if parts["group"] is not None:
+        if parts["group"] not in source.groups:
+            raise SelectionError(
+                f"{source.id} has no group '{parts['group']}'.{nearest_names(parts['group'], source.groups)} "
+                f"Its groups: {', '.join(source.groups) or 'none'}."
+            )
+        wanted = source.groups[parts["group"]]
+    else:
+        wanted = (parts["clip"] or "*",)
+    found = [Selected(source, clips[clip_id]) for clip_id in fitting(wanted, clips)]
+    if not found:
+        raise SelectionError(_nothing_fits(pattern, source, clips))
+    return found
+
+
+def _nothing_fits(pattern: str, source: Source, clips: Mapping[str, Clip]) -> str:
+    if source.open_ended:
+        return (
+            f"{pattern}: nothing that fits was imported. {source.title} lists no clips here: a person brings "
+            f"them with sr-data import {source.id} FILES (sr-data show {source.id} has the steps)."
+        )
+    name = pattern.partition("/")[2]
+    by_lower = {clip_id.lower(): clip_id for clip_id in clips}
+    near = nearest_names(name.lower(), by_lower)
+    for lower in sorted(by_lower, key=len, reverse=True):
+        near = near.replace(lower, by_lower[lower])
+    return f"{source.id} has no clip that fits '{name}'.{near} sr-data show {source.id} lists its clips."
+
+
+def _no_source(source_id: str) -> str:
+    known = source_ids()
+    near = nearest_names(source_id.lower(), known)
+    if not near:
+        near = nearest_names(source_id, [f"{found}/{source_id}" for found in known if _has(found, source_id)])
+    return f"there is no source '{source_id}'.{near} Known: {', '.join(known)}."
+
+
+def _has(source_id: str, clip_id: str) -> bool:
+    try:
+        return any(clip.id == clip_id for clip in find_source(source_id).clips)
+    except ManifestError:
+        return False
+
+
+def find_clip(source: Source, clip_id: str) -> Clip:
+    """Return a clip of a source.
+
+    Raises:
+        SelectionError: The manifest has none of this id; the message has the nearest names.
+    """
+    for clip in source.clips:
+        if clip.id == clip_id:
+            return clip
+    raise SelectionError(_nothing_fits(f"{source.id}/{clip_id}", source, {c.id: c for c in source.clips}))
+
+
+def remote_of(source: Source, clip: Clip) -> FileFacts:
+    """Return the file to fetch for a clip: the archive that holds it, or the clip's own file."""
+    if clip.archive is None:
+        return clip
+    return archive_of(source, clip.archive)
+
+
+def remotes_of(source: Source) -> list[FileFacts]:
+    """Return the files of a source, each once: its archives, then the clips' own files."""
+    return [*source.archives, *(clip for clip in source.clips if clip.archive is None)]
+
+
+def archive_of(source: Source, archive_id: str) -> RemoteFile:
+    """Return an archive of a source.
+
+    Raises:
+        ValueError: The source has none of this id.
+    """
+    for archive in source.archives:
+        if archive.id == archive_id:
+            return archive
+    raise ValueError(f"{source.id} has no archive '{archive_id}'")
+
+
+def license_of(source: Source, clip: Clip) -> License:
+    """Return the licence of a clip: its own, or its source's."""
+    return source.licenses[clip.license or source.license]
+
+
+def load_manifest(path: Path) -> Source:
+    """Read a source from its YAML file, whose name is the source's id.
+
+    Raises:
+        ManifestError: One line for each problem: ``file:line: field: found, expected``.
+    """
+    stat = _stat(path, ManifestError)
+    return _load_manifest(path, stat.st_mtime_ns, stat.st_size)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe from a YAML file.
+
+    Raises:
+        RecipeError: One line for each problem: ``file:line: field: found, expected``.
+    """
+    stat = _stat(path, RecipeError)
+    return _load_recipe(path, stat.st_mtime_ns, stat.st_size)
+
+
+def _stat(path: Path, error: type[ManifestError] | type[RecipeError]) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as wrong:
+        raise error(f"{path}: cannot be read: {wrong.strerror}") from wrong
+
+
+# The time and size of a file are part of the key, so that an edited manifest is read again.
+@lru_cache(maxsize=256)
+def _load_manifest(path: Path, mtime_ns: int, size: int) -> Source:
+    return load_model(path, Source, ManifestError, check=lambda data: source_problems(data, path.stem))
+
+
+@lru_cache(maxsize=256)
+def _load_recipe(path: Path, mtime_ns: int, size: int) -> Recipe:
+    return load_model(path, Recipe, RecipeError, check=recipe_problems)
+
+
+def _files(kind: _Kind) -> dict[str, Path]:
+    """Return the YAML files of a kind by id; later folders go before earlier ones."""
+    return {path.stem: path for folder in _folders(kind) for path in sorted(folder.glob("*.yaml"))}
+
+
+def _folders(kind: _Kind) -> list[Path]:
+    here = Path(__file__).resolve().parent
+    packaged = here / "manifests"
+    if not packaged.is_dir():
+        packaged = here.parents[1] / "manifests"
+    config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return [packaged / kind, Path(config) / "sr-datasets" / "manifests" / kind]

@@ -1,0 +1,272 @@
+"""Rules of manifests and recipes that go beyond one field: what must agree with what.
+
+They look at plain values, which may be of any type: what does not have the right one is reported by the
+models, and passed over here, so that all problems of a file come together.
+"""
+
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from sr_datasets.errors import nearest_names
+from sr_datasets.yamlfile import Loc, Problem
+
+FILE_FACTS = ("mirrors", "size_bytes", "sha256", "sha1", "md5")
+"""The facts of a file that need evidence."""
+CLIP_FACTS = (*FILE_FACTS, "width", "height", "frame_rate", "num_frames", "pixel_format")
+"""The facts of a clip that need evidence."""
+_MAY_HAVE_EVIDENCE = {*CLIP_FACTS, "pixels_sha256", "members", "matrix", "range", "pristine", "license"}
+
+SELECTION = re.compile(r"(?P<source>[^/:\s]+)(?:/(?P<clip>[^/:\s]+)|:(?P<group>[^/:\s]+))?")
+_GLOB = re.compile(r"[*?\[]")
+
+
+def fitting(wanted: Iterable[str], clip_ids: Iterable[str]) -> Iterator[str]:
+    """Yield the ids that one of some names or glob patterns fits, in the order of the ids."""
+    names = list(wanted)
+    exact = {name for name in names if not _GLOB.search(name)}
+    globs = [re.compile(fnmatch.translate(name)) for name in names if _GLOB.search(name)]
+    for clip_id in clip_ids:
+        if clip_id in exact or any(glob.fullmatch(clip_id) for glob in globs):
+            yield clip_id
+
+
+_Fields = Mapping[str, object]
+
+
+def _text(fields: _Fields, name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _whole(fields: _Fields, name: str) -> int | None:
+    value = fields.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _items(fields: _Fields, name: str) -> list[tuple[int, _Fields]]:
+    value = fields.get(name)
+    if not isinstance(value, list):
+        return []
+    return [(number, item) for number, item in enumerate(value) if isinstance(item, dict)]
+
+
+def _below(fields: _Fields, name: str) -> _Fields:
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def source_problems(data: _Fields, stem: str) -> Iterator[Problem]:
+    """Yield what is wrong with a source beyond its single fields.
+
+    Args:
+        data: Plain values, as the YAML file has them.
+        stem: The name of the file, which the id must be.
+    """
+    if _text(data, "id") != stem:
+        yield Problem(
+            ("id",), f"found '{_text(data, 'id')}', expected '{stem}', since the file is {stem}.yaml"
+        )
+    if data.get("access") == "manual" and not _text(data, "how_to_get").strip():
+        yield Problem(("how_to_get",), "found nothing, expected the steps to take: the source is manual")
+    if not data.get("clips") and data.get("open_ended") is not True:
+        yield Problem(("clips",), "found none, expected clips, or `open_ended: true`")
+    licenses = _below(data, "licenses")
+    if (name := _text(data, "license")) and name not in licenses:
+        yield _unknown(("license",), name, "licence", licenses)
+    for part in ("clips", "archives"):
+        yield from _doubles(data, part)
+    archives = [_text(archive, "id") for _, archive in _items(data, "archives")]
+    needs_evidence = data.get("access") == "download"
+    for number, archive in _items(data, "archives"):
+        yield from _evidence_problems(("archives", number), archive, FILE_FACTS, needed=needs_evidence)
+        if needs_evidence:
+            yield from _address_problems(("archives", number), archive)
+    for number, clip in _items(data, "clips"):
+        loc: Loc = ("clips", number)
+        if (name := _text(clip, "license")) and name not in licenses:
+            yield _unknown((*loc, "license"), name, "licence", licenses)
+        if (name := _text(clip, "archive")) and name not in archives:
+            yield _unknown((*loc, "archive"), name, "archive", archives)
+        yield from _evidence_problems(loc, clip, CLIP_FACTS, needed=needs_evidence)
+        if needs_evidence:
+            yield from _address_problems(loc, clip)
+        yield from _media_problems(loc, clip)
+        yield from _size_problems(loc, clip)
+    yield from _group_problems(data)
+
+
+def _unknown(loc: Loc, name: str, what: str, known: Iterable[str]) -> Problem:
+    names = list(known)
+    expected = (
+        f"one of {', '.join(names)}.{nearest_names(name, names)}" if names else f"no {what}: none is listed"
+    )
+    return Problem(loc, f"found the {what} '{name}', expected {expected}")
+
+
+def _doubles(data: _Fields, part: str) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for number, item in _items(data, part):
+        name = _text(item, "id")
+        if name and name.lower() in first:
+            other = first[name.lower()]
+            why = (
+                "a second time"
+                if other == name
+                else f"beside '{other}', which is the same file on a disk without case"
+            )
+            yield Problem((part, number, "id"), f"found '{name}' {why}, expected each id once")
+        first.setdefault(name.lower(), name)
+
+
+def _group_problems(data: _Fields) -> Iterator[Problem]:
+    clip_ids = [_text(clip, "id") for _, clip in _items(data, "clips")]
+    for name, patterns in _below(data, "groups").items():
+        if not isinstance(patterns, list):
+            continue
+        if not patterns:
+            yield Problem(("groups", name), "found an empty group, expected clip ids or patterns")
+        for number, pattern in enumerate(patterns):
+            if isinstance(pattern, str) and not any(fitting([pattern], clip_ids)):
+                yield Problem(
+                    ("groups", name, number),
+                    f"found '{pattern}', which fits no clip.{nearest_names(pattern, clip_ids)}",
+                )
+
+
+def _evidence_of(fields: _Fields) -> dict[str, str]:
+    """Return the status of each fact that has evidence, with shared entries taken apart."""
+    found = {}
+    for names, evidence in _below(fields, "evidence").items():
+        status = _text(evidence, "status") if isinstance(evidence, dict) else str(evidence).partition(" ")[0]
+        found.update(dict.fromkeys(str(names).split(), status))
+    return found
+
+
+def _evidence_problems(loc: Loc, fields: _Fields, facts: Sequence[str], *, needed: bool) -> Iterator[Problem]:
+    evidence = _evidence_of(fields)
+    for fact, status in evidence.items():
+        given = bool(fields.get(fact))
+        if fact not in _MAY_HAVE_EVIDENCE:
+            yield Problem(
+                (*loc, "evidence", fact),
+                f"found evidence of '{fact}', which is no fact.{nearest_names(fact, _MAY_HAVE_EVIDENCE)}",
+            )
+        elif given and status == "UNKNOWN":
+            yield Problem(
+                (*loc, "evidence", fact), f"found UNKNOWN, but `{fact}` is given: say where it is from"
+            )
+        elif not given and status != "UNKNOWN":
+            yield Problem(
+                (*loc, "evidence", fact), f"found evidence, but no `{fact}`: give it, or mark it UNKNOWN"
+            )
+    if needed:
+        for fact in facts:
+            if fields.get(fact) and fact not in evidence:
+                yield Problem(
+                    (*loc, fact),
+                    f"found without evidence, expected `{fact}: SEEN owner/repo:path` or the like",
+                )
+
+
+def _address_problems(loc: Loc, fields: _Fields) -> Iterator[Problem]:
+    has_mirrors, has_archive = bool(fields.get("mirrors")), bool(fields.get("archive"))
+    if has_mirrors and has_archive:
+        yield Problem((*loc, "archive"), "found beside `mirrors`, expected one of the two")
+    if not has_mirrors and not has_archive and "mirrors" not in _evidence_of(fields):
+        yield Problem(
+            (*loc, "mirrors"),
+            "found neither an address nor an archive: if none is known, say `evidence: {mirrors: UNKNOWN}`",
+        )
+
+
+def _media_problems(loc: Loc, clip: _Fields) -> Iterator[Problem]:
+    if clip.get("members") and not clip.get("archive"):
+        yield Problem((*loc, "members"), "found without `archive`, expected the archive that holds them")
+    if clip.get("archive") and not clip.get("members"):
+        yield Problem((*loc, "members"), "found nothing, expected patterns of the archive's members")
+    if clip.get("media") == "raw":
+        for fact in ("width", "height", "pixel_format"):
+            if not clip.get(fact):
+                yield Problem((*loc, fact), "found nothing: raw planes cannot be read without it")
+
+
+def _size_problems(loc: Loc, clip: _Fields) -> Iterator[Problem]:
+    """Compare a published size with the arithmetic of raw and y4m files, where each part is exact."""
+    evidence = _evidence_of(clip)
+    parts = ("size_bytes", "width", "height", "num_frames", "pixel_format")
+    if any(evidence.get(part, "SEEN") not in ("SEEN", "COMPUTED") for part in parts):
+        return
+    width, height, frames = (_whole(clip, part) for part in ("width", "height", "num_frames"))
+    size = _whole(clip, "size_bytes")
+    payload = frame_bytes(_text(clip, "pixel_format"), width or 0, height or 0)
+    if not (size and width and height and frames and payload):
+        return
+    mirrors = clip.get("mirrors")
+    names = [str(mirror) for mirror in mirrors] if isinstance(mirrors, list) else []
+    if clip.get("media") == "raw" and size != frames * payload:
+        yield Problem(
+            (*loc, "size_bytes"),
+            f"found {size}, expected {frames * payload}: {frames} frames of {width}x{height}",
+        )
+    if any(name.endswith(".y4m") for name in names):
+        # `FRAME` and a newline before each frame; the stream header is 36 to 59 bytes in what was seen.
+        header = size - frames * (6 + payload)
+        if not 10 <= header <= 256:
+            yield Problem(
+                (*loc, "size_bytes"),
+                f"found {size}, which leaves {header} bytes for the header of a y4m file of {frames} frames of "
+                f"{width}x{height}, expected 10 to 256",
+            )
+
+
+_SUBSAMPLING = {"gray": None, "yuv420p": (1, 1), "yuv422p": (1, 0), "yuv444p": (0, 0)}
+
+
+def frame_bytes(pixel_format: str, width: int, height: int) -> int | None:
+    """Return the bytes of one frame of planes, or None for a format that is not planar Y or Y'CbCr.
+
+    Args:
+        pixel_format: FFmpeg's name, such as ``yuv420p`` or ``yuv422p10le``.
+        width: Luma samples per row.
+        height: Luma rows.
+
+    Example:
+        >>> frame_bytes("yuv420p10le", 3840, 2160)
+        24883200
+    """
+    fit = re.fullmatch(r"(gray|yuv4\d\dp)(?:(\d+)[lb]e)?", pixel_format)
+    if fit is None or fit[1] not in _SUBSAMPLING:
+        return None
+    chroma = _SUBSAMPLING[fit[1]]
+    samples = width * height
+    if chroma is not None:
+        samples += 2 * -(-width >> chroma[0]) * -(-height >> chroma[1])
+    return samples * (2 if fit[2] else 1)
+
+
+def recipe_problems(data: _Fields) -> Iterator[Problem]:
+    """Yield what is wrong with a recipe beyond its single fields."""
+    split = _below(data, "split")
+    named: list[tuple[Loc, object, str]] = [(("clips",), data.get("clips"), " or SOURCE:GROUP")]
+    named += [(("split", "clips", name), found, "") for name, found in _below(split, "clips").items()]
+    for loc, patterns, or_group in named:
+        seen: set[str] = set()
+        for number, pattern in enumerate(patterns if isinstance(patterns, list) else ()):
+            if not isinstance(pattern, str):
+                continue
+            parts = SELECTION.fullmatch(pattern)
+            if parts is None or (parts["group"] and not or_group):
+                yield Problem(
+                    (*loc, number),
+                    f"found '{pattern}', expected SOURCE, SOURCE/CLIP, SOURCE/*PART*{or_group}",
+                )
+            elif pattern in seen:
+                yield Problem((*loc, number), f"found '{pattern}' a second time, expected each once")
+            seen.add(pattern)
+    counts = [n for n in _below(split, "counts").values() if isinstance(n, int)]
+    limit = _whole(data, "limit")
+    if limit is not None and -1 not in counts and sum(counts) > limit:
+        yield Problem(
+            ("split", "counts"), f"found {sum(counts)} clips, expected no more than the limit of {limit}"
+        )
