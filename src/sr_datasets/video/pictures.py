@@ -1,0 +1,220 @@
+"""Still pictures: one PNG, JPEG or BMP, or a folder of them as the frames of a clip.
+
+Frames are ordered by name with numbers taken as numbers, so that ``2.png`` comes before
+``10.png``. Samples are what the file stores: gamma chunks and colour profiles are not applied.
+Palettes become R, G, B; grey stays one plane; 1, 2 and 4 bits of grey are spread to 8. JPEG is
+decoded to R'G'B' by libjpeg and turned as its EXIF orientation says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from sr_datasets.errors import DecodeError
+from sr_datasets.manifest import Clip, VideoInfo
+from sr_datasets.video.base import ClipReader, Frame, Plane, tick_of
+from sr_datasets.video.formats import find_format
+from sr_datasets.video.tags import StreamTags, color_tags
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
+_CODECS = {"PNG": "png", "JPEG": "mjpeg", "BMP": "bmp"}
+_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
+_PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    container: str
+    width: int
+    height: int
+    pixel_format: str
+
+    def __str__(self) -> str:
+        return f"{self.container} {self.width}x{self.height} {self.pixel_format}"
+
+
+def is_picture(head: bytes) -> bool:
+    """Tell whether a file that begins with these bytes is a picture that is read here."""
+    return head.startswith(_MAGICS[:2]) or (head.startswith(_MAGICS[2]) and head[6:10] == bytes(4))
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Return the key that orders names with their numbers taken as numbers.
+
+    Example:
+        >>> sorted(["10.png", "2.png", "1.png"], key=natural_key)
+        ['1.png', '2.png', '10.png']
+    """
+    parts = re.split(r"(\d+)", name)
+    return (*((int(part) if i % 2 else part) for i, part in enumerate(parts)), name)
+
+
+def frame_paths(folder: Path) -> list[Path]:
+    """Return the pictures of a folder in frame order; hidden and other files are left out.
+
+    Raises:
+        DecodeError: There is none.
+    """
+    paths = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not paths:
+        raise DecodeError(
+            f"{folder}: no frames in this folder; pictures named {', '.join(SUFFIXES)} are its frames."
+        )
+    return sorted(paths, key=lambda path: natural_key(path.name))
+
+
+def probe_pictures(path: Path, clip: Clip | None) -> VideoInfo:
+    """Return what a picture, or a folder of them, holds; each is decoded once to prove it whole.
+
+    Raises:
+        DecodeError: A picture is damaged, of a kind that is not read, or unlike the others.
+    """
+    folder = path.is_dir()
+    paths = frame_paths(path) if folder else [path]
+    heads = [_read_head(one) for one in paths]
+    common, count = Counter(heads).most_common(1)[0]
+    for one, head in zip(paths, heads, strict=True):
+        if head != common:
+            raise DecodeError(
+                f"{one}: is {head}, but {count} of the {len(paths)} pictures of {path} are {common}. The frames of a "
+                "clip must be alike: take the odd one out of the folder, or convert it."
+            )
+    for one in paths:
+        _load(one)
+    pixels = find_format(common.pixel_format)
+    assert pixels is not None
+    frame_rate = clip.frame_rate if folder and clip is not None else None
+    return VideoInfo(
+        media="frames" if folder else "image",
+        container=common.container,
+        codec=_CODECS[common.container.upper()],
+        width=common.width,
+        height=common.height,
+        num_frames=len(paths),
+        frame_rate=frame_rate,
+        pixel_format=pixels.name,
+        bit_depth=pixels.bit_depth,
+        model=pixels.model,
+        chroma_log2_x=0,
+        chroma_log2_y=0,
+        time_base=tick_of(frame_rate),
+        scan="progressive",
+        color=color_tags(
+            path,
+            pixels,
+            width=common.width,
+            height=common.height,
+            tags=StreamTags(matrix=0),
+            guessed_siting="none",
+            clip=clip,
+            picture=True,
+        ),
+    )
+
+
+class PictureReader(ClipReader):
+    """One picture, or the pictures of a folder as frames."""
+
+    def __init__(self, path: Path, info: VideoInfo) -> None:
+        super().__init__(path, info)
+        self._paths = frame_paths(path) if path.is_dir() else [path]
+        if len(self._paths) != info.num_frames:
+            raise DecodeError(
+                f"{path}: holds {len(self._paths)} pictures, but had {info.num_frames} when it was probed. "
+                "Import the folder again."
+            )
+
+    def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
+        info = self.info
+        for index in wanted:
+            planes = _load(self._paths[index])
+            found = (len(planes), planes[0].shape, planes[0].dtype.itemsize)
+            expected = (1 if info.model == "gray" else 3, (info.height, info.width), 1 + (info.bit_depth > 8))
+            if found != expected:
+                raise DecodeError(
+                    f"{self._paths[index]}: is {planes[0].shape[1]}x{planes[0].shape[0]} of {len(planes)} planes, but "
+                    f"was {info.width}x{info.height} {info.pixel_format} when it was probed. Import it again."
+                )
+            yield Frame(planes, index, index)
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+
+def _read_head(path: Path) -> _Head:
+    try:
+        with path.open("rb") as file:
+            start = file.read(26)
+        with Image.open(path) as image:
+            kind, mode, (width, height) = image.format or "", image.mode, image.size
+            if kind == "JPEG" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
+                width, height = height, width
+    except _PILLOW_ERRORS as error:
+        raise _damaged(path, error) from error
+    if kind not in _CODECS:
+        raise DecodeError(
+            f"{path}: a picture of the kind {kind}; PNG, JPEG and BMP are read here. Convert it."
+        )
+    wide = _is_wide_png(start)
+    gray = mode in ("1", "L", "LA", "I;16", "I") if not wide else start[25] in (0, 4)
+    if not wide and not gray and mode not in ("RGB", "RGBA", "P"):
+        raise DecodeError(
+            f"{path}: a {kind} with samples of the kind {mode}; grey, RGB and palettes are read here."
+        )
+    name = ("gray16le" if gray else "rgb48le") if wide else ("gray" if gray else "rgb24")
+    return _Head(kind.lower(), width, height, name)
+
+
+def _is_wide_png(start: bytes) -> bool:
+    """Tell a PNG of 16 bits by its IHDR chunk: Pillow would cut its RGB to 8 bits without a word."""
+    return start.startswith(_MAGICS[0]) and len(start) >= 26 and start[24] == 16
+
+
+def _load(path: Path) -> tuple[Plane, ...]:
+    try:
+        with path.open("rb") as file:
+            start = file.read(26)
+        if _is_wide_png(start):
+            from sr_datasets.video.compressed import decode_picture
+
+            return decode_picture(path)
+        with Image.open(path) as image:
+            image.load()
+            upright = ImageOps.exif_transpose(image) if image.format == "JPEG" else image
+            return _planes(path, upright)
+    except _PILLOW_ERRORS as error:
+        raise _damaged(path, error) from error
+
+
+def _planes(path: Path, image: Image.Image) -> tuple[Plane, ...]:
+    gray = image.mode in ("1", "L", "LA")
+    if image.mode in ("LA", "RGBA") or "transparency" in image.info:
+        image = image.convert("LA" if gray else "RGBA")
+        *colors, alpha = (np.asarray(band) for band in image.split())
+        if int(alpha.min()) < 255:
+            raise DecodeError(
+                f"{path}: partly transparent, so it has no colour without a background. Put it on one first."
+            )
+        return tuple(colors)
+    if gray:
+        return (np.asarray(image.convert("L")),)
+    # One contiguous plane per colour: the picture is turned once, here.
+    return tuple(np.ascontiguousarray(np.moveaxis(np.asarray(image.convert("RGB")), 2, 0)))
+
+
+def _damaged(path: Path, error: BaseException) -> DecodeError:
+    return DecodeError(
+        f"{path}: cannot be read as a picture: {error}. It is damaged or cut: fetch or copy it again."
+    )
