@@ -1,10 +1,8 @@
 """Reads one shard: values straight out of the mapped file, or row groups through pyarrow."""
 
 import json
-import mmap
 import os
 import struct
-import sys
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -15,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.lib.stride_tricks import as_strided
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
@@ -53,6 +52,31 @@ class Group:
     hr_offset: int | None
 
 
+class FileMap:
+    """A whole file in memory, read-only, without a file descriptor, so that thousands can be mapped at once."""
+
+    def __init__(self, path: Path) -> None:
+        """Map a file that has at least one byte.
+
+        Raises:
+            ShardError: The file is missing or empty.
+        """
+        try:
+            with pa.memory_map(str(path)) as file:
+                size = file.size()
+                # Arrow keeps the map while a slice of it lives, and closes the descriptor with the file.
+                # The slice is one byte, since Arrow asks the system to read ahead what is sliced.
+                first = np.frombuffer(file.read_buffer(1), np.uint8)
+        except (OSError, pa.ArrowException) as error:
+            raise ShardError(f"{path} cannot be mapped: {error}. Copy or build the set again.") from error
+        self.array = as_strided(first, (size,), (1,), writeable=False)
+        """``(size,)`` uint8: every byte of the file."""
+        self.view = self.array.data
+        """The same, for slices without NumPy."""
+        self.address = int(first.ctypes.data)
+        """Where the first byte lies in memory."""
+
+
 class ShardReader:
     """Reads a shard by row number.
 
@@ -71,7 +95,7 @@ class ShardReader:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._file: pq.ParquetFile | None = None
-        self._map: mmap.mmap | None = None
+        self._map: FileMap | None = None
         self._groups: list[Group | None] = []
         self._starts: list[int] = []
         self._shapes: dict[int, Shape] = {}
@@ -231,14 +255,10 @@ class ShardReader:
         known["pts"] = tuple(known["pts"])
         return Row(**known, lr=lr, hr=hr)
 
-    def map(self) -> mmap.mmap:
+    def map(self) -> "FileMap":
         """Return the whole file, mapped read-only."""
-        self._parquet()
         if self._map is None:
-            with self.path.open("rb") as file:
-                # Without its own copy of the descriptor thousands of shards can be mapped at once.
-                options: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, **options)
+            self._map = FileMap(self.path)
         return self._map
 
     def _parquet(self) -> pq.ParquetFile:
@@ -304,7 +324,7 @@ class ShardReader:
             return None
         end = column.data_page_offset + column.total_compressed_size
         first = end - num_rows * (size + PREFIX_BYTES) + PREFIX_BYTES
-        view = self.map()
+        view = self.map().view
         if end > len(view):
             raise ShardError(
                 f"{self.path}: column {column.path_in_schema} should reach byte {end}, the file has {len(view)}. "
@@ -318,10 +338,10 @@ class ShardReader:
 
     def _mapped(self, group: Group, name: str, offset: int, number: int, size: int) -> memoryview:
         at = offset + number * (size + PREFIX_BYTES)
-        view = self.map()
+        view = self.map().view
         if (length := length_before(view, at)) != size:
             raise ShardError(_wrong_length(self.path, group, name, number, length, size))
-        return memoryview(view)[at : at + size]
+        return view[at : at + size]
 
     def _table(self, group: int, *, pixels: bool) -> pa.Table:
         """Return a row group, kept for the next row of it."""
@@ -351,7 +371,7 @@ class ShardReader:
             ) from error
 
 
-def length_before(view: mmap.mmap | memoryview, offset: int) -> int:
+def length_before(view: memoryview, offset: int) -> int:
     """Return the length that stands before the value at ``offset``, in bytes."""
     return int(struct.unpack_from("<I", view, offset - PREFIX_BYTES)[0])
 

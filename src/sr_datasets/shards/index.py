@@ -1,0 +1,145 @@
+"""Which rows a split has and in which row groups they lie, without a look at any pixel."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sr_datasets.errors import ShardError, nearest_names
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, read_set
+
+DEFAULT_SPLIT = "train"
+"""The split of foreign files that name none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowIndex:
+    """The rows of a split in order of shard name, row group, row: numbers per row group, none per row."""
+
+    paths: tuple[Path, ...]
+    """The shards of the split."""
+    shard_of_group: npt.NDArray[np.int32]
+    """For each row group its shard's place in ``paths``."""
+    rows_of_group: npt.NDArray[np.int32]
+    """For each row group how many rows it has."""
+
+
+def load_index(path: Path, split: str) -> RowIndex:
+    """Find the row groups of a split.
+
+    A finished set is read from ``sr-data.json`` and ``index.parquet`` alone, however many shards it
+    has. Of a folder of shards without them (its ``data/`` too), or of one shard, the footers are read.
+
+    Raises:
+        ShardError: There are no shards, none of that split, or index and set contradict each other.
+    """
+    if (path / SET_NAME).is_file():
+        return _of_set(path, split)
+    if path.is_file():
+        return _of_footers(path, [path], split)
+    files = sorted(path.glob("*.parquet")) or sorted((path / DATA_DIR).glob("*.parquet"))
+    files = [file for file in files if file.name != INDEX_NAME]
+    if not files:
+        read_set(path)  # says what is there instead
+    return _of_footers(path, files, split)
+
+
+def _of_set(set_dir: Path, split: str) -> RowIndex:
+    info = read_set(set_dir)
+    if split not in info.splits:
+        raise ShardError(_no_such_split(set_dir, split, info.splits))
+    shards = sorted(
+        (shard for shard in info.shards if shard.split == split and shard.rows), key=lambda shard: shard.name
+    )
+    numbers = {shard.name: number for number, shard in enumerate(shards)}
+    shard_of_group: list[int] = []
+    rows_of_group: list[int] = []
+    for name, rows in _groups_of_index(set_dir / INDEX_NAME):
+        if name in numbers:
+            shard_of_group.append(numbers[name])
+            rows_of_group.append(rows)
+    index = RowIndex(
+        paths=tuple(set_dir / DATA_DIR / shard.name for shard in shards),
+        shard_of_group=np.array(shard_of_group, np.int32),
+        rows_of_group=np.array(rows_of_group, np.int32),
+    )
+    found = np.bincount(index.shard_of_group, index.rows_of_group, len(shards)).astype(np.int64)
+    expected = np.array([shard.rows for shard in shards])
+    if (found != expected).any() or (np.diff(index.shard_of_group) < 0).any():
+        wrong = shards[int(np.argmax(found != expected))].name
+        raise ShardError(
+            f"{set_dir / INDEX_NAME} does not go with {SET_NAME} (see {wrong}): "
+            "one of them is of another build. Build the set again, or copy both again."
+        )
+    return index
+
+
+def _groups_of_index(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the shard and the number of rows of each row group, in order."""
+    try:
+        with pq.ParquetFile(path, read_dictionary=["shard"], page_checksum_verification=True) as file:
+            last: tuple[str, int] | None = None
+            count = 0
+            for part in range(file.num_row_groups):
+                table = file.read_row_group(part, columns=["shard", "row_group"], use_threads=False)
+                for key, rows in _runs(table):
+                    if key == last:
+                        count += rows
+                        continue
+                    if last is not None:
+                        yield last[0], count
+                    last, count = key, rows
+            if last is not None:
+                yield last[0], count
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise ShardError(
+            f"{path} cannot be read: {error}. Copy it again, or run the same sr-data build-pairs command again."
+        ) from error
+
+
+def _runs(table: pa.Table) -> Iterator[tuple[tuple[str, int], int]]:
+    shard = table.column("shard").combine_chunks()
+    names = shard.dictionary.to_pylist()
+    codes = shard.indices.to_numpy()
+    groups = table.column("row_group").to_numpy()
+    if not len(codes):
+        return
+    starts = np.flatnonzero((np.diff(codes) != 0) | (np.diff(groups) != 0)) + 1
+    bounds = [0, *starts.tolist(), len(codes)]
+    for first, end in itertools.pairwise(bounds):
+        yield (names[codes[first]], int(groups[first])), end - first
+
+
+def _of_footers(path: Path, files: Sequence[Path], split: str) -> RowIndex:
+    paths: list[Path] = []
+    shard_of_group: list[int] = []
+    rows_of_group: list[int] = []
+    splits: dict[str, int] = {}
+    for file in files:
+        reader = ShardReader(file)
+        try:
+            found = reader.split or DEFAULT_SPLIT
+            splits[found] = splits.get(found, 0) + reader.num_rows
+            if found == split and reader.num_rows:
+                sizes = [reader.rows_of(group)[1] for group in range(reader.num_groups)]
+                shard_of_group += [len(paths)] * len(sizes)
+                rows_of_group += sizes
+                paths.append(file)
+        finally:
+            reader.close()
+    if not paths:
+        raise ShardError(_no_such_split(path, split, {name: rows for name, rows in splits.items() if rows}))
+    return RowIndex(tuple(paths), np.array(shard_of_group, np.int32), np.array(rows_of_group, np.int32))
+
+
+def _no_such_split(path: Path, split: str, splits: dict[str, int]) -> str:
+    if not splits:
+        return f"{path} has no rows at all, so none of split {split!r}. Build it again from clips that are there."
+    listing = ", ".join(f"{name} ({rows} rows)" for name, rows in sorted(splits.items()))
+    return f"{path} has no split {split!r}.{nearest_names(split, splits)} It has: {listing}."
