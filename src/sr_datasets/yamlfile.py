@@ -181,8 +181,8 @@ class YamlFile:
                     (k, v) for k, v in node.value if str(part) in str(k.value).split()
                 ]
                 if fits:
-                    line = fits[-1][0].start_mark.line + 1
-                    node = fits[-1][1]
+                    line = fits[0][0].start_mark.line + 1
+                    node = fits[0][1]
                 elif position < len(loc) - 1:
                     continue
                 path += f".{part}" if path else str(part)
