@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "src" / "sr_datasets"
 # from left to right.
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
-    [{"files", "progress", "models"}],
+    [{"files", "progress", "models"}, {"yamlfile"}],
     [{"color", "metrics"}],
-    [{"manifest"}, {"recipe"}],
+    [{"manifest"}, {"recipe"}, {"rules"}],
     [{"catalog", "store"}],
     [{"engine"}],
     [{"fetch", "video", "degrade", "sampling", "shards"}],

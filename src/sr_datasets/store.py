@@ -103,6 +103,27 @@ class Store:
         """Return where a clip's file or folder lies."""
         return self.root / record.path
 
+    def check(self, record: ClipRecord) -> None:
+        """Look whether a clip's files have the size and time of when they were verified: quick, no hashing.
+
+        Raises:
+            StoreError: A file is missing or was changed since.
+        """
+        for file in record.files:
+            path = self.root / file.path
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                found = "is missing"
+            else:
+                if (stat.st_size, stat.st_mtime_ns) == (file.size_bytes, file.mtime_ns):
+                    continue
+                found = "was changed since it was verified"
+            raise StoreError(
+                f"{record.source}/{record.clip}: {path} {found}. Check it with `sr-data verify --full "
+                f"{record.source}/{record.clip}`, or bring it in again."
+            )
+
     def put(self, *records: ClipRecord) -> None:
         """Add or replace records, all at once."""
         with locked(self.root / ".locks" / "lock"):

@@ -1,0 +1,704 @@
+"""From a recipe to shards: choose clips, plan rows, one task per shard, then the index. Reads top to bottom.
+
+A build is a pure function of the recipe and of the clips' bytes. Nothing of the run itself (time, folder,
+host, workers) reaches a shard, so that any number of workers, on any day, writes the same bytes.
+"""
+
+import fcntl
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeAlias, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sr_datasets import __version__, catalog, color
+from sr_datasets.degrade import degrade, degrade_frame, hr_window
+from sr_datasets.engine import run_tasks
+from sr_datasets.errors import BuildError, ShardError, StoreError
+from sr_datasets.files import disk_errors, write_atomic
+from sr_datasets.manifest import Clip, VideoInfo
+from sr_datasets.progress import Progress, Silent
+from sr_datasets.recipe import ClipFilter, GridSampling, Recipe, UniformSampling
+from sr_datasets.sampling import (
+    ClipSize,
+    RowPlan,
+    chunked,
+    deal,
+    digest_of,
+    grid_rows,
+    keyed_order,
+    uniform_rows,
+)
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.schema import MAX_GROUP_ROWS, Row
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    INDEX_NAME,
+    SET_NAME,
+    InputInfo,
+    ShardSummary,
+    read_set,
+    shard_name,
+    write_index,
+    write_set_json,
+)
+from sr_datasets.shards.verify import summarize_shard, verify_shard
+from sr_datasets.shards.writer import ShardWriter
+from sr_datasets.store import ClipRecord, Store
+from sr_datasets.video import ClipReader, open_clip
+
+_logger = logging.getLogger(__name__)
+
+MAX_GROUP_BYTES = 64 << 20
+"""Pixels of one row group at most: a pair with more becomes several groups. It bounds a worker's memory."""
+CARD_NAME = "README.md"
+"""The card of a set."""
+_PACKAGES = ("numpy", "pyarrow", "av", "pillow")
+"""What the bytes of a shard can depend on."""
+_STATE_NAME = ".build.json"
+_Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+_Planes: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+_NOTHING: _Planes = np.empty((0, 0, 0), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class PairPlan:
+    """One clip, the split that it belongs to, and how many rows it gives."""
+
+    clip: Clip
+    """What the manifest says of the clip."""
+    record: ClipRecord
+    """What the store knows of it."""
+    split: str
+    """Where all of its rows go."""
+    num_rows: int
+    """Patch pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """Everything that one shard is made of; small, so that it can be sent to a worker."""
+
+    name: str
+    """File name, ``train-00000-of-00013.parquet``."""
+    split: str
+    """The split of all of its clips."""
+    pairs: tuple[PairPlan, ...]
+    """Its clips, in order."""
+    recipe: Recipe
+    """The whole recipe."""
+    out_dir: Path
+    """The set's folder."""
+    store_root: Path
+    """The data folder."""
+
+    @property
+    def path(self) -> Path:
+        """Where the shard lies when it is whole."""
+        return self.out_dir / DATA_DIR / self.name
+
+    @property
+    def num_rows(self) -> int:
+        """Patch pairs of all clips."""
+        return sum(pair.num_rows for pair in self.pairs)
+
+    def digest(self) -> str:
+        """Return what the shard is made of, as a hash: recipe, name, and the bytes of each clip."""
+        inputs = [
+            part for pair in self.pairs for part in (pair.record.source, pair.record.clip, pair.record.sha256)
+        ]
+        return digest_of("shard-1", self.recipe.model_dump_json(), self.name, *inputs).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build made."""
+
+    out_dir: Path
+    """The set's folder."""
+    pairs: dict[str, int]
+    """Clips of each split."""
+    num_rows: int
+    """Patch pairs."""
+    num_shards: int
+    """Files in ``data/``."""
+    num_reused: int
+    """Shards that an earlier run had finished."""
+    size_bytes: int
+    """Bytes of all shards."""
+    content_digest: str
+    """The set's name by content: row ids, pixels and draws (docs/shards.md)."""
+    duplicates: tuple[str, ...]
+    """Clips left out because an earlier one has the same bytes."""
+    asked: int | None
+    """Clips that the recipe would take if they were here."""
+
+
+def build_pairs(
+    recipe: Recipe, *, out_dir: Path, store: Store, workers: int = 1, progress: Progress | None = None
+) -> BuildReport:
+    """Degrade the clips of a recipe and write its shards, index and card into a folder.
+
+    Shards that an earlier, interrupted run of the same build finished are kept. Every file appears
+    whole or not at all, and ``sr-data.json``, which makes the folder a set, is written last.
+
+    Args:
+        recipe: What to build.
+        out_dir: The set's folder; made if missing, refused if it holds anything but this build.
+        store: Where the clips lie.
+        workers: Processes; any number writes the same bytes.
+        progress: Where to report, silent by default.
+
+    Raises:
+        BuildError: A clip is too small or too short, or the folder holds something else.
+        StoreError: A clip is missing, or its file was changed since it was verified.
+        DecodeError: A clip cannot be read.
+    """
+    progress = progress or Silent()
+    pairs, duplicates = choose_pairs(recipe, store, progress=progress)
+    tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store)
+    with disk_errors(f"building into {out_dir}", out_dir), _own_folder(recipe, pairs, out_dir):
+        summaries = {task.name: summary for task in tasks if (summary := _finished(task)) is not None}
+        todo = [task for task in tasks if task.name not in summaries]
+        num_reused = len(summaries)
+        with progress.bar(
+            f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
+        ) as bar:
+            bar.advance(sum(task.num_rows for task in tasks if task.name in summaries))
+            for task, summary in run_tasks(build_shard, todo, workers=workers):
+                summaries[task.name] = summary
+                bar.advance(task.num_rows)
+        in_order = [summaries[task.name] for task in tasks]
+        info = write_set_json(
+            out_dir,
+            recipe=recipe.model_dump(mode="json"),
+            shards=in_order,
+            index=write_index(out_dir, in_order),
+            inputs=_inputs_of(pairs),
+            packages={"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}},
+        )
+        write_atomic(out_dir / CARD_NAME, _card(recipe, pairs, info.content_digest).encode())
+    return BuildReport(
+        out_dir=out_dir,
+        pairs=_pairs_by_split(pairs),
+        num_rows=info.rows,
+        num_shards=len(in_order),
+        num_reused=num_reused,
+        size_bytes=sum(summary.size_bytes for summary in in_order),
+        content_digest=info.content_digest,
+        duplicates=duplicates,
+        asked=recipe.limit,
+    )
+
+
+# Choosing clips
+
+
+def choose_pairs(
+    recipe: Recipe, store: Store, *, progress: Progress | None = None
+) -> tuple[list[PairPlan], tuple[str, ...]]:
+    """Choose the recipe's clips, deal them to splits, and count their rows.
+
+    Returns:
+        The pairs in selection order, and the names of clips left out as duplicates.
+
+    Raises:
+        BuildError: No clip fits, or a clip is too small or too short for the sampling.
+        StoreError: A clip is not in the store, and the recipe does not say ``present_only``.
+    """
+    chosen = _candidates(recipe, store)
+    if recipe.order == "keyed":
+        chosen = keyed_order(chosen, lambda item: (item[1].source, item[1].clip), seed=recipe.seed)
+    duplicates: list[str] = []
+    if recipe.drop_duplicates:
+        first: dict[str, str] = {}
+        kept = []
+        for clip, record in chosen:
+            name = f"{record.source}/{record.clip}"
+            if record.sha256 in first:
+                duplicates.append(name)
+            else:
+                first[record.sha256] = name
+                kept.append((clip, record))
+        chosen = kept
+    found = len(chosen)
+    chosen = chosen[: recipe.limit]
+    if progress is not None and recipe.limit is not None:
+        progress.log(f"{recipe.id}: {found} clips fit, the recipe takes {recipe.limit}")
+    splits = _splits_of(recipe, [record for _, record in chosen])
+    pairs = []
+    for (clip, record), split in zip(chosen, splits, strict=True):
+        pair = PairPlan(clip, record, split, num_rows=len(plan_rows(recipe, record)))
+        pairs.append(pair)
+    return pairs, tuple(duplicates)
+
+
+def _candidates(recipe: Recipe, store: Store) -> list[tuple[Clip, ClipRecord]]:
+    records = {(record.source, record.clip): record for record in store.records()}
+    chosen: list[tuple[Clip, ClipRecord]] = []
+    missing = []
+    # Clips of open-ended sources stand in no manifest: they are what a person imported.
+    imported: dict[str, list[Clip]] = defaultdict(list)
+    for record in records.values():
+        imported[record.source].append(Clip(id=record.clip, media=record.info.media))
+    for selected in catalog.select(recipe.clips, imported=imported):
+        record = records.get((selected.source.id, selected.clip.id))
+        if record is not None:
+            if _fits(recipe.where, record.info):
+                chosen.append((selected.clip, record))
+        elif not recipe.present_only and _may_fit(recipe.where, selected.clip):
+            missing.append(selected.id)
+    if missing:
+        raise StoreError(
+            f"recipe {recipe.id}: {len(missing)} of its clips are not in the store {store.root}: "
+            f"{_some(missing)}. Bring them in with: sr-data fetch {' '.join(recipe.clips)}"
+        )
+    if not chosen:
+        raise BuildError(
+            f"recipe {recipe.id}: no clip in the store {store.root} fits {' '.join(recipe.clips)}"
+            f"{_filter_text(recipe.where)}. See what there is with `sr-data list`, and bring clips in with "
+            "`sr-data fetch` or `sr-data import`."
+        )
+    return chosen
+
+
+def _fits(where: ClipFilter, info: VideoInfo) -> bool:
+    return (
+        (where.width is None or info.width == where.width)
+        and (where.height is None or info.height == where.height)
+        and (not where.scan or info.scan in where.scan)
+        and info.num_frames >= where.min_frames
+    )
+
+
+def _may_fit(where: ClipFilter, clip: Clip) -> bool:
+    """Tell whether a clip that is not here could fit, by what the manifest knows."""
+    return (
+        (where.width is None or clip.width in (None, where.width))
+        and (where.height is None or clip.height in (None, where.height))
+        and (clip.num_frames is None or clip.num_frames >= where.min_frames)
+    )
+
+
+def _splits_of(recipe: Recipe, records: Sequence[ClipRecord]) -> list[str]:
+    if recipe.split.counts:
+        dealt = deal(len(records), recipe.split.counts)
+        return [name for name, count in dealt.items() for _ in range(count)][: len(records)]
+    splits = []
+    for record in records:
+        name = f"{record.source}/{record.clip}"
+        fitting = [
+            split
+            for split, patterns in recipe.split.clips.items()
+            if any(fnmatchcase(name, pattern) or pattern == record.source for pattern in patterns)
+        ]
+        if len(fitting) != 1:
+            found = f"in {' and '.join(fitting)}" if fitting else "in no split"
+            raise BuildError(
+                f"recipe {recipe.id}: {name} is {found}; each clip belongs to exactly one. Edit `split`."
+            )
+        splits.append(fitting[0])
+    return splits
+
+
+# Planning
+
+
+def plan_rows(recipe: Recipe, record: ClipRecord) -> tuple[RowPlan, ...]:
+    """Return which patches of a clip become rows.
+
+    Raises:
+        BuildError: The clip is too small or too short for the recipe.
+    """
+    info = record.info
+    size = ClipSize(record.source, record.clip, info.width, info.height, info.num_frames)
+    sampling = recipe.sampling
+    try:
+        match sampling:
+            case UniformSampling():
+                return uniform_rows(
+                    size,
+                    count=sampling.patches_per_pair,
+                    lr_size=sampling.lr_size,
+                    scale=recipe.scale,
+                    window=sampling.window,
+                    seed=recipe.seed,
+                )
+            case GridSampling():
+                return grid_rows(
+                    size,
+                    lr_size=sampling.lr_size,
+                    stride=sampling.stride,
+                    scale=recipe.scale,
+                    frame_step=sampling.frame_step,
+                )
+            case _:
+                assert_never(sampling)
+    except ValueError as error:
+        raise BuildError(
+            f"{record.source}/{record.clip} {error}. Leave the clip out of recipe {recipe.id}, or change its sampling."
+        ) from error
+
+
+def plan_shards(recipe: Recipe, pairs: Sequence[PairPlan], *, out_dir: Path, store: Store) -> list[ShardTask]:
+    """Group pairs into shards: the next ``clips_per_shard`` clips of one split, in selection order."""
+    by_split: dict[str, list[PairPlan]] = defaultdict(list)
+    for pair in pairs:
+        by_split[pair.split].append(pair)
+    tasks = []
+    for split in sorted(by_split):
+        groups = chunked(by_split[split], recipe.clips_per_shard)
+        for number, group in enumerate(groups):
+            name = shard_name(split, number, len(groups))
+            tasks.append(ShardTask(name, split, tuple(group), recipe, out_dir, store.root))
+    return tasks
+
+
+# Making one shard
+
+
+def build_shard(task: ShardTask) -> ShardSummary:
+    """Write one shard, whole or not at all."""
+    store = Store(task.store_root)
+    with ShardWriter(task.path, metadata=_metadata(task)) as writer:
+        for pair in task.pairs:
+            store.check(pair.record)
+            for rows in iter_groups(task.recipe, pair, store):
+                writer.write_group(rows)
+    return writer.summary
+
+
+def iter_groups(recipe: Recipe, pair: PairPlan, store: Store) -> Iterator[list[Row]]:
+    """Cut and degrade the rows of a pair and yield them in groups, one for most pairs.
+
+    Only the planned frames are decoded; a frame is let go before the next one comes.
+    """
+    plan = plan_rows(recipe, pair.record)
+    for part in chunked(plan, _rows_per_group(recipe, pair.record.info)):
+        with open_clip(store.path_of(pair.record), pair.record.info, clip=pair.clip) as reader:
+            yield _cut_rows(recipe, pair, part, reader)
+
+
+def _cut_rows(recipe: Recipe, pair: PairPlan, plan: Sequence[RowPlan], reader: ClipReader) -> list[Row]:
+    info, scale = pair.record.info, recipe.scale
+    layout = _layout_of(info)
+    frame_height, frame_width = info.height - info.height % scale, info.width - info.width % scale
+    lr_size = recipe.sampling.lr_size
+    hr_all = isinstance(recipe.sampling, UniformSampling) and recipe.sampling.hr_frames == "all"
+    uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for position, row in enumerate(plan):
+        for number, frame_index in enumerate(row.frame_indices):
+            uses[frame_index].append((position, number))
+    lr: list[list[_Planes]] = [[_NOTHING] * len(row.frame_indices) for row in plan]
+    hr: list[list[_Planes]] = [[_NOTHING] * len(row.frame_indices) for row in plan]
+    pts: dict[int, int] = {}
+    for frame in reader.frames(sorted(uses)):
+        pts[frame.index] = frame.pts
+        cut = _FrameCutter(
+            frame.planes, layout, recipe, frame_height, frame_width, num_patches=len(uses[frame.index])
+        )
+        for position, number in uses[frame.index]:
+            row = plan[position]
+            hr[position][number], lr[position][number] = cut.patch(row.top, row.left, lr_size)
+    tags = _tags_of(info, recipe)
+    rows = []
+    for row, lr_frames, hr_frames in zip(plan, lr, hr, strict=True):
+        centre = len(row.frame_indices) // 2
+        single = len(row.frame_indices) == 1
+        rows.append(
+            Row(
+                sample_id=f"{pair.record.source}/{pair.record.clip}/{row.number:06d}",
+                source=pair.record.source,
+                clip=pair.record.clip,
+                split=pair.split,
+                row=row.number,
+                frame_indices=row.frame_indices,
+                pts=tuple(pts[index] for index in row.frame_indices),
+                time_base=str(info.time_base),
+                top=row.top,
+                left=row.left,
+                scale=scale,
+                color=recipe.color,
+                bit_depth=info.bit_depth,
+                degradation=recipe.degradation.model_dump_json(),
+                lr=lr_frames[0] if single else np.stack(lr_frames),
+                hr=np.stack(hr_frames) if hr_all and not single else hr_frames[centre],
+                **tags,
+            )
+        )
+    return rows
+
+
+class _FrameCutter:
+    """Cuts aligned patches out of one frame: HR, and the LR that the whole degraded frame would have there."""
+
+    def __init__(
+        self,
+        planes: Sequence[_Plane],
+        layout: color.PlaneLayout,
+        recipe: Recipe,
+        frame_height: int,
+        frame_width: int,
+        *,
+        num_patches: int,
+    ) -> None:
+        self._planes, self._layout, self._recipe = planes, layout, recipe
+        self._height, self._width = frame_height, frame_width
+        self._whole: tuple[_Planes, _Planes] | None = None
+        window = hr_window(
+            recipe.degradation,
+            recipe.scale,
+            lr_top=0,
+            lr_left=0,
+            lr_height=recipe.sampling.lr_size,
+            lr_width=recipe.sampling.lr_size,
+            frame_height=frame_height,
+            frame_width=frame_width,
+        )
+        # Patches that overlap much are cheaper cut out of the whole frame degraded once: the same bits.
+        if num_patches * window.height * window.width > frame_height * frame_width:
+            hr = self._window(0, 0, frame_height, frame_width)
+            lr = degrade_frame(hr, recipe.degradation, recipe.scale, bit_depth=layout.bit_depth)
+            self._whole = hr, lr
+
+    def patch(self, top: int, left: int, lr_size: int) -> tuple[_Planes, _Planes]:
+        """Return HR and LR of the patch whose first LR sample is (top, left)."""
+        scale, degradation = self._recipe.scale, self._recipe.degradation
+        hr_size = lr_size * scale
+        if self._whole is not None:
+            hr, lr = self._whole
+            return (
+                hr[:, top * scale : top * scale + hr_size, left * scale : left * scale + hr_size],
+                lr[:, top : top + lr_size, left : left + lr_size],
+            )
+        place = hr_window(
+            degradation,
+            scale,
+            lr_top=top,
+            lr_left=left,
+            lr_height=lr_size,
+            lr_width=lr_size,
+            frame_height=self._height,
+            frame_width=self._width,
+        )
+        window = self._window(place.top, place.left, place.height, place.width)
+        lr = degrade(
+            window,
+            degradation,
+            scale,
+            window_top=place.top,
+            window_left=place.left,
+            frame_height=self._height,
+            frame_width=self._width,
+            lr_top=top,
+            lr_left=left,
+            lr_height=lr_size,
+            lr_width=lr_size,
+            bit_depth=self._layout.bit_depth,
+        )
+        hr_top, hr_left = top * scale - place.top, left * scale - place.left
+        # A copy, so that the frame can be let go while the row waits for its group.
+        return window[:, hr_top : hr_top + hr_size, hr_left : hr_left + hr_size].copy(), lr
+
+    def _window(self, top: int, left: int, height: int, width: int) -> _Planes:
+        return color.window(
+            self._planes,
+            self._layout,
+            color=self._recipe.color,
+            top=top,
+            left=left,
+            height=height,
+            width=width,
+        )
+
+
+def _layout_of(info: VideoInfo) -> color.PlaneLayout:
+    return color.PlaneLayout(
+        model=info.model,
+        log2_x=info.chroma_log2_x,
+        log2_y=info.chroma_log2_y,
+        bit_depth=info.bit_depth,
+        siting=info.color.siting,
+        matrix=info.color.matrix,
+        range=info.color.range,
+    )
+
+
+def _tags_of(info: VideoInfo, recipe: Recipe) -> dict[str, str]:
+    tags = info.color.model_dump(mode="json")
+    if info.model == "rgb" and recipe.color == "y":
+        # Luma of pictures is our own computation: MATLAB's rgb2ycbcr, whatever the file says.
+        tags |= {"matrix": "bt601", "range": "limited", "matrix_from": "declared", "range_from": "declared"}
+    return tags
+
+
+def _rows_per_group(recipe: Recipe, info: VideoInfo) -> int:
+    sampling = recipe.sampling
+    window = sampling.window if isinstance(sampling, UniformSampling) else 1
+    hr_frames = window if isinstance(sampling, UniformSampling) and sampling.hr_frames == "all" else 1
+    channels = 3 if recipe.color == "rgb" else 1
+    sample_bytes = 2 if info.bit_depth > 8 else 1
+    row_bytes = sampling.lr_size**2 * channels * sample_bytes * (window + hr_frames * recipe.scale**2)
+    return max(1, min(MAX_GROUP_ROWS, MAX_GROUP_BYTES // row_bytes))
+
+
+def _metadata(task: ShardTask) -> dict[str, str]:
+    return {
+        "recipe": task.recipe.model_dump_json(),
+        "inputs": json.dumps(
+            [
+                {"source": pair.record.source, "clip": pair.record.clip, "sha256": pair.record.sha256}
+                for pair in task.pairs
+            ]
+        ),
+        "plan": task.digest(),
+    }
+
+
+def _inputs_of(pairs: Sequence[PairPlan]) -> list[InputInfo]:
+    return [
+        InputInfo(
+            source=pair.record.source,
+            clip=pair.record.clip,
+            split=pair.split,
+            sha256=pair.record.sha256,
+            origin=pair.record.origin,
+        )
+        for pair in pairs
+    ]
+
+
+# The folder
+
+
+@contextmanager
+def _own_folder(recipe: Recipe, pairs: Sequence[PairPlan], out_dir: Path) -> Iterator[None]:
+    """Hold the folder for this build alone, after a look at whether it may be built into."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with _locked_folder(out_dir):
+        plan = digest_of("set-1", recipe.model_dump_json(), *[pair.record.sha256 for pair in pairs]).hex()
+        _check_folder(recipe, pairs, plan, out_dir)
+        write_atomic(out_dir / _STATE_NAME, json.dumps({"recipe": recipe.id, "plan": plan}).encode())
+        for partial in (out_dir / DATA_DIR).glob(".*.part"):
+            partial.unlink()  # of a run that was killed: the lock says that nobody writes it now
+        yield
+        # From here on sr-data.json says what the folder holds.
+        (out_dir / _STATE_NAME).unlink()
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    # The folder itself is locked, so that no lock file is left in it, whatever happens.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BuildError(
+            f"{folder}: another build is writing into this folder. Wait for it to end."
+        ) from error
+    else:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_folder(recipe: Recipe, pairs: Sequence[PairPlan], plan: str, out_dir: Path) -> None:
+    ours = {_STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME}
+    strangers = sorted(path.name for path in out_dir.iterdir() if path.name not in ours)
+    if strangers:
+        raise BuildError(
+            f"{out_dir} holds files that no build wrote: {_some(strangers)}. Give --out a new or an empty folder."
+        )
+    if (out_dir / SET_NAME).exists():
+        there = read_set(out_dir)
+        other = str(there.recipe.get("id"))
+        same = there.recipe == recipe.model_dump(mode="json") and list(there.inputs) == _inputs_of(pairs)
+    elif (out_dir / _STATE_NAME).exists():
+        state = json.loads((out_dir / _STATE_NAME).read_bytes())
+        other, same = state["recipe"], state["plan"] == plan
+    else:
+        other, same = "unknown", not any(out_dir.glob(f"{DATA_DIR}/*"))
+    if not same:
+        raise BuildError(
+            f"{out_dir} holds shards of another build (recipe {other}); this one is {recipe.id}, and the recipe, its "
+            "clips or their bytes differ. Give --out another folder, or delete this one."
+        )
+
+
+def _finished(task: ShardTask) -> ShardSummary | None:
+    """Return the summary of a shard that an earlier run of this build finished, or None."""
+    if not task.path.is_file():
+        return None
+    try:
+        with closing(ShardReader(task.path)) as reader:
+            if reader.metadata.get("plan") != task.digest():
+                return None
+        problems = verify_shard(task.path)
+    except ShardError as error:
+        problems = [str(error)]
+    if problems:
+        _logger.warning("%s; it is made again", problems[0])
+        return None
+    return summarize_shard(task.path)
+
+
+def _card(recipe: Recipe, pairs: Sequence[PairPlan], content_digest: str) -> str:
+    """Return the folder's README: what it is, and a front matter that points Hugging Face at data/."""
+    by_split = _pairs_by_split(pairs)
+    rows: dict[str, int] = defaultdict(int)
+    for pair in pairs:
+        rows[pair.split] += pair.num_rows
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in by_split)
+    counts = "\n".join(f"| {split} | {count} | {rows[split]} |" for split, count in by_split.items())
+    sources = ", ".join(dict.fromkeys(pair.record.source for pair in pairs))
+    return f"""---
+configs:
+- config_name: default
+  data_files:
+{files}
+---
+# {recipe.title}
+
+HR-LR patch pairs at x{recipe.scale}, built with sr-datasets from the recipe `{recipe.id}`.
+
+| split | pairs | rows |
+|---|---|---|
+{counts}
+
+- sources: {sources} (each input with its SHA-256 in `sr-data.json`)
+- degradation: `{recipe.degradation.model_dump_json()}`
+- colour: `{recipe.color}`
+- content digest: `{content_digest}`
+
+```python
+from sr_datasets import PairDataset
+
+train = PairDataset(".", split="train")
+```
+"""
+
+
+def _pairs_by_split(pairs: Sequence[PairPlan]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for pair in pairs:
+        counts[pair.split] += 1
+    return {split: counts[split] for split in sorted(counts)}
+
+
+def _filter_text(where: ClipFilter) -> str:
+    given = where.model_dump(exclude_defaults=True)
+    return "" if not given else " with " + ", ".join(f"{name} {value}" for name, value in given.items())
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest

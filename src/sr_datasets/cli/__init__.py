@@ -1,0 +1,1 @@
+"""The ``sr-data`` command: options in, one library call, text out."""

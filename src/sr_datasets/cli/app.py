@@ -1,0 +1,41 @@
+"""The ``sr-data`` application that the command modules add themselves to, and the options they share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sr_datasets import __version__
+
+app = typer.Typer(
+    name="sr-data",
+    help="Public video in, exact and reproducible HR-LR training patches out.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", help="Data folder; default $SR_DATA_HOME, else the user's data folder.", show_default=False
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"sr-data {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass

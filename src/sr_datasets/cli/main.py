@@ -1,0 +1,31 @@
+"""Entry point of ``sr-data``, and the one place where expected errors become text."""
+
+import logging
+import os
+import sys
+
+from sr_datasets.cli import data, models, sets
+from sr_datasets.cli.app import app
+from sr_datasets.errors import SrDataError
+
+__all__ = ["app", "data", "main", "models", "sets"]
+
+
+def main() -> None:
+    """Run the command line; expected errors become one sentence and exit code 1."""
+    logging.basicConfig(level=logging.WARNING, format="sr-data: %(levelname)s: %(message)s")
+    logging.captureWarnings(capture=True)
+    try:
+        app()
+    except SrDataError as error:
+        sys.stderr.write(f"sr-data: error: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write(
+            "sr-data: interrupted. What was finished is kept: run the same command again to go on.\n"
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`sr-data list | head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

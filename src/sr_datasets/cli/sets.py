@@ -1,0 +1,86 @@
+"""Commands that make and look at shard sets: ``build-pairs``, ``inspect``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sr_datasets.cli.app import JsonOption, StoreOption, app
+
+
+@app.command("build-pairs")
+def build_pairs_command(
+    recipe: Annotated[str, typer.Argument(help="A recipe: its name, or a YAML file.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes; any number writes the same bytes.")] = 1,
+    store: StoreOption = None,
+) -> None:
+    """Degrade the fetched clips of a recipe and write its shards.
+
+    \b
+    Examples:
+      sr-data build-pairs demo --out shards/
+      sr-data build-pairs cdvl-30 --out cdvl/ --workers 2
+    """
+    from sr_datasets.build import build_pairs
+    from sr_datasets.catalog import find_recipe
+    from sr_datasets.cli.console import progress_on_stderr, size_text
+    from sr_datasets.store import Store
+
+    with progress_on_stderr() as progress:
+        report = build_pairs(
+            find_recipe(recipe), out_dir=out_dir, store=Store(store), workers=workers, progress=progress
+        )
+    if report.duplicates:
+        typer.echo(f"left out, same bytes as an earlier clip: {', '.join(report.duplicates)}")
+    num_pairs = sum(report.pairs.values())
+    asked = f" of the {report.asked} that the recipe asks for" if report.asked is not None else ""
+    splits = ", ".join(f"{count} {split}" for split, count in report.pairs.items())
+    reused = f", {report.num_reused} of them from an earlier run" if report.num_reused else ""
+    typer.echo(f"{num_pairs} pairs{asked} ({splits}), {report.num_rows} rows")
+    typer.echo(f"{report.num_shards} shards{reused}, {size_text(report.size_bytes)} in {report.out_dir}")
+    typer.echo(f"content digest {report.content_digest}")
+
+
+@app.command("inspect")
+def inspect_command(
+    path: Annotated[Path, typer.Argument(help="Folder of a shard set.")],
+    row: Annotated[int | None, typer.Option("--row", help="Show one row, by its number in the set.")] = None,
+    png: Annotated[
+        Path | None, typer.Option("--png", help="With --row: write LR, bicubic and HR as a picture.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="With --row: count the rows of this split only.")
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash every shard, whatever its size.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a shard set holds, and whether its files are whole.
+
+    \b
+    Examples:
+      sr-data inspect shards/
+      sr-data inspect shards/ --row 7 --png row7.png
+    """
+    import json
+
+    from sr_datasets.inspect import describe_row, inspect_set
+
+    if png is not None and row is None:
+        raise typer.BadParameter("--png shows one row: name it with --row", param_hint="--png")
+    if row is None:
+        report = inspect_set(path, verify=verify)
+        typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+        return
+    facts = describe_row(path, row, split=split)
+    if png is not None:
+        from sr_datasets.report import row_pictures, side_by_side
+
+        side_by_side(row_pictures(path, row, split=split), png)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+    else:
+        width = max(len(name) for name in facts)
+        typer.echo("\n".join(f"{name.ljust(width)}  {value}" for name, value in facts.items()))
+        if png is not None:
+            typer.echo(f"picture: {png}")

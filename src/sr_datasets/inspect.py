@@ -1,0 +1,216 @@
+"""What a shard set says of itself, and whether its files are whole."""
+
+import json
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sr_datasets.errors import ShardError
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SetInfo, ShardInfo, read_set
+from sr_datasets.shards.verify import verify_set
+
+HASH_BELOW_BYTES = 2 << 30
+"""Sets smaller than this are hashed whole at every look: it takes seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetReport:
+    """What there is to say of a set."""
+
+    path: Path
+    """The set's folder."""
+    info: SetInfo
+    """Its own description."""
+    pairs: dict[str, int]
+    """Clips of each split."""
+    sources: dict[str, dict[str, int]]
+    """Clips (``pairs``) and ``rows`` of each source."""
+    shapes: list[dict[str, Any]]
+    """Shapes and depth of ``lr`` and ``hr``, with the number of rows that have them."""
+    checked: str
+    """``sha256`` when every shard was hashed, else ``size``."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(shard.size_bytes for shard in self.info.shards)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return {
+            "path": str(self.path),
+            "recipe": self.info.recipe,
+            "rows": self.info.rows,
+            "pairs": sum(self.pairs.values()),
+            "shards": len(self.info.shards),
+            "size_bytes": self.size_bytes,
+            "content_digest": self.info.content_digest,
+            "splits": {
+                split: {"pairs": self.pairs[split], "rows": rows, "shards": self._num_shards(split)}
+                for split, rows in self.info.splits.items()
+            },
+            "sources": self.sources,
+            "shapes": self.shapes,
+            "checked": self.checked,
+            "packages": self.info.packages,
+        }
+
+    def to_text(self) -> str:
+        """Return the report as text of at most 80 columns where names allow it."""
+        recipe = self.info.recipe
+        degradation = recipe["degradation"]
+        settings = ", ".join(f"{key} {value}" for key, value in degradation.items() if key != "kind")
+        sampling = ", ".join(f"{key} {value}" for key, value in recipe["sampling"].items() if key != "kind")
+        facts = {
+            "recipe": f"{recipe['id']}: {recipe['title']}",
+            "scale, colour": f"x{recipe['scale']}, {recipe['color']}",
+            "degradation": f"{degradation['kind']}{f' ({settings})' if settings else ''}",
+            "sampling": f"{recipe['sampling']['kind']} ({sampling})",
+            "rows": f"{self.info.rows} of {sum(self.pairs.values())} pairs",
+            "shards": f"{len(self.info.shards)}, {self.size_bytes / 1e6:.1f} MB",
+            "content digest": self.info.content_digest,
+            "checked": _CHECKED[self.checked],
+        }
+        lines = [
+            *(
+                textwrap.fill(f"{name:16}{value}", 80, subsequent_indent=" " * 16, break_long_words=False)
+                for name, value in facts.items()
+            ),
+            "",
+            f"{'split':16}{'pairs':>8}{'rows':>10}{'shards':>8}",
+        ]
+        for split, rows in self.info.splits.items():
+            lines.append(f"{split:16}{self.pairs[split]:>8}{rows:>10}{self._num_shards(split):>8}")
+        lines += ["", f"{'source':16}{'pairs':>8}{'rows':>10}"]
+        for source, counts in self.sources.items():
+            lines.append(f"{source:16}{counts['pairs']:>8}{counts['rows']:>10}")
+        lines += ["", "patches (channels, height, width)"]
+        for shape in self.shapes:
+            lines.append(
+                f"  LR {tuple(shape['lr'])}, HR {tuple(shape['hr'])}, {shape['dtype']}, "
+                f"{shape['bit_depth']} bits: {shape['rows']} rows"
+            )
+        return "\n".join(lines)
+
+    def _num_shards(self, split: str) -> int:
+        return sum(shard.split == split for shard in self.info.shards)
+
+
+_CHECKED = {
+    "sha256": "every shard has the SHA-256 that sr-data.json names",
+    "size": "sizes only; hash every shard with --verify",
+}
+
+
+def inspect_set(path: Path, *, verify: bool = False) -> SetReport:
+    """Look at a set: its description, its index, and whether every shard is whole.
+
+    Shards of sets under 2 GiB are always hashed; those of larger ones when ``verify`` says so.
+
+    Raises:
+        ShardError: The folder is not a set, or files of it are missing, truncated or altered; the
+            message names each with what is wrong.
+    """
+    info = read_set(path)
+    hashed = verify or sum(shard.size_bytes for shard in info.shards) < HASH_BELOW_BYTES
+    problems = verify_set(path) if hashed else _wrong_sizes(path, info)
+    if problems:
+        more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
+        listed = "\n  ".join(problems[:10])
+        raise ShardError(
+            f"{path} is damaged:\n  {listed}{more}\nRun the same sr-data build-pairs again, or copy these files again."
+        )
+    pairs, sources, shapes = _summarise(path / INDEX_NAME)
+    return SetReport(path, info, pairs, sources, shapes, "sha256" if hashed else "size")
+
+
+def _wrong_sizes(path: Path, info: SetInfo) -> list[str]:
+    problems = []
+    for shard in info.shards:
+        file = path / DATA_DIR / shard.name
+        found = file.stat().st_size if file.is_file() else None
+        if found is None:
+            problems.append(f"{file}: the file is missing")
+        elif found != shard.size_bytes:
+            problems.append(f"{file}: has {found} bytes, sr-data.json says {shard.size_bytes}")
+    return problems
+
+
+def _summarise(index: Path) -> tuple[dict[str, int], dict[str, dict[str, int]], list[dict[str, Any]]]:
+    import pandas as pd
+    import pyarrow as pa
+
+    shape_columns = [
+        "num_frames",
+        "hr_num_frames",
+        "channels",
+        "lr_height",
+        "lr_width",
+        "hr_height",
+        "hr_width",
+    ]
+    try:
+        rows = pd.read_parquet(index, columns=["source", "clip", "split", "bit_depth", *shape_columns])
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ShardError(f"{index} cannot be read: {error}. Build the set again into this folder.") from error
+    clips = rows[["source", "clip", "split"]].drop_duplicates()
+    pairs = {str(split): int(count) for split, count in clips.groupby("split").size().items()}
+    num_rows = rows.groupby("source").size()
+    sources = {
+        str(source): {"pairs": int(count), "rows": int(num_rows[source])}
+        for source, count in clips.groupby("source").size().items()
+    }
+    shapes = []
+    for values, count in rows.groupby([*shape_columns, "bit_depth"]).size().items():
+        frames, hr_frames, channels, lr_height, lr_width, hr_height, hr_width, bit_depth = map(int, values)
+        shapes.append(
+            {
+                "lr": [*([frames] if frames > 1 else []), channels, lr_height, lr_width],
+                "hr": [*([hr_frames] if hr_frames > 1 else []), channels, hr_height, hr_width],
+                "dtype": "uint16" if bit_depth > 8 else "uint8",
+                "bit_depth": bit_depth,
+                "rows": int(count),
+            }
+        )
+    return pairs, sources, shapes
+
+
+def describe_row(path: Path, number: int, *, split: str | None = None) -> dict[str, Any]:
+    """Return everything that a row says of itself, without its pixels.
+
+    Args:
+        path: Folder of a set.
+        number: The row's place in the order of ``PairDataset``: shard name, group, row.
+        split: Count the rows of this split only.
+
+    Raises:
+        ShardError: There is no such row or split, or its shard is damaged.
+    """
+    shard, row = locate_row(path, number, split=split)
+    facts = ShardReader(path / DATA_DIR / shard.name).row(row)
+    degradation = facts.pop("degradation")
+    return {"shard": shard.name, **facts, "degradation": json.loads(degradation)}
+
+
+def locate_row(path: Path, number: int, *, split: str | None = None) -> tuple[ShardInfo, int]:
+    """Return the shard that holds a row of the set, and the row's number inside it.
+
+    Raises:
+        ShardError: There is no such row or split.
+    """
+    info = read_set(path)
+    if split is not None and split not in info.splits:
+        raise ShardError(f"{path} has no split {split!r}; it has {', '.join(info.splits)}.")
+    shards = [shard for shard in info.shards if split in (None, shard.split)]
+    total = sum(shard.rows for shard in shards)
+    if not 0 <= number < total:
+        raise ShardError(
+            f"{path} has {total} rows{f' in {split}' if split else ''}, so there is no row {number}."
+        )
+    for shard in shards:
+        if number < shard.rows:
+            return shard, number
+        number -= shard.rows
+    raise AssertionError("the row counts were just summed up")

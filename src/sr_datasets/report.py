@@ -1,0 +1,86 @@
+"""Pictures for people: patches and frames side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sr_datasets.degrade import resize_bicubic
+from sr_datasets.files import atomic_path
+from sr_datasets.inspect import locate_row
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.sets import DATA_DIR
+
+_MARGIN = 8
+_CAPTION_HEIGHT = 16
+
+
+def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) -> None:
+    """Write pictures beside each other, each under its caption, as one PNG.
+
+    Args:
+        pictures: Caption and ``(1 or 3, H, W)`` uint8 planes; sizes may differ.
+        path: The PNG to write, whole or not at all.
+
+    Raises:
+        ValueError: There is no picture.
+    """
+    from PIL import Image, ImageDraw
+
+    if not pictures:
+        raise ValueError("there is no picture to write")
+    height = max(planes.shape[1] for _, planes in pictures)
+    width = sum(planes.shape[2] + _MARGIN for _, planes in pictures) - _MARGIN
+    sheet = Image.new("RGB", (width, height + _CAPTION_HEIGHT), "white")
+    draw = ImageDraw.Draw(sheet)
+    left = 0
+    for caption, planes in pictures:
+        rgb = np.repeat(planes, 3, axis=0) if planes.shape[0] == 1 else planes
+        sheet.paste(Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0))), (left, _CAPTION_HEIGHT))
+        draw.text((left, 2), caption, fill="black")
+        left += planes.shape[2] + _MARGIN
+    with atomic_path(path) as partial:
+        sheet.save(partial, format="PNG")
+
+
+def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Return LR (enlarged), its bicubic enlargement, and HR of a row, each ``(1 or 3, H, W)`` uint8.
+
+    Luma of limited range is stretched to full range, and samples above 8 bits lose the lower ones:
+    the pictures are for looking. Of several frames the centre one is shown.
+
+    Raises:
+        ShardError: There is no such row or split, or its shard is damaged.
+    """
+    shard, position = locate_row(path, number, split=split)
+    row = ShardReader(path / DATA_DIR / shard.name).read_row(position)
+    lr = row.lr[row.lr.shape[0] // 2] if row.lr.ndim == 4 else row.lr
+    hr = row.hr[row.hr.shape[0] // 2] if row.hr.ndim == 4 else row.hr
+    top = (1 << row.bit_depth) - 1
+    bicubic = np.clip(np.rint(resize_bicubic(lr.astype(np.float64), *hr.shape[1:])), 0, top).astype(lr.dtype)
+    shown = [to_8bit(planes, row.bit_depth) for planes in (lr, bicubic, hr)]
+    if row.color == "y" and row.range == "limited":
+        shown = [studio_to_full(planes) for planes in shown]
+    # A small patch would be a stamp on a screen: enlarge all three alike.
+    zoom = max(1, 240 // hr.shape[1])
+    return [
+        (f"LR x{row.scale}", enlarged(shown[0], row.scale * zoom)),
+        ("bicubic", enlarged(shown[1], zoom)),
+        ("HR", enlarged(shown[2], zoom)),
+    ]
+
+
+def enlarged(planes: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Repeat each sample ``factor`` times on both axes: pixels that can be seen."""
+    return planes.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def to_8bit(planes: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.uint8]:
+    """Return samples for a screen: the 8 leading bits."""
+    return (planes >> max(0, bit_depth - 8)).astype(np.uint8)
+
+
+def studio_to_full(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Stretch limited-range luma (16..235) to the 0..255 of a grey picture."""
+    return np.clip(np.rint((luma.astype(np.float64) - 16) * (255 / 219)), 0, 255).astype(np.uint8)

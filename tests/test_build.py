@@ -1,0 +1,401 @@
+"""From clips in a store to shards: the same bytes however they are built."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sr_datasets import color
+from sr_datasets.build import build_pairs, choose_pairs, plan_rows
+from sr_datasets.catalog import find_recipe
+from sr_datasets.degrade import degrade_frame
+from sr_datasets.errors import BuildError, SrDataError, StoreError
+from sr_datasets.files import sha256_of
+from sr_datasets.inspect import inspect_set
+from sr_datasets.recipe import Recipe
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.store import ClipRecord, FileRecord, Store
+from sr_datasets.video import open_clip, probe
+
+SIZES = [(96, 80, 6), (97, 83, 5), (120, 64, 7), (96, 80, 4), (100, 72, 3)]
+MANIFEST = """
+format: 1
+id: made
+title: Clips that the tests make
+description: Noise.
+access: manual
+open_ended: true
+how_to_get: The tests make them.
+citation: {text: None.}
+licenses: {own: {name: own}}
+license: own
+"""
+RECIPE = """
+format: 1
+id: made
+title: Noise
+clips: [made]
+present_only: true
+scale: 3
+color: y
+sampling: {kind: uniform, patches_per_pair: 12, lr_size: 8}
+split: {counts: {test: 1, train: -1}}
+clips_per_shard: 2
+"""
+
+
+def write_y4m(path: Path, *, width: int, height: int, num_frames: int, seed: int) -> None:
+    """Write 4:2:0 noise with some structure; every clip has other bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draws = np.random.default_rng(seed)
+    chroma = (-(-height // 2), -(-width // 2))
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1\n".encode())
+        for _ in range(num_frames):
+            file.write(b"FRAME\n")
+            for shape in ((height, width), chroma, chroma):
+                file.write(draws.integers(16, 236, shape, dtype=np.uint8).tobytes())
+
+
+def put_clip(store: Store, name: str, *, width: int, height: int, num_frames: int, seed: int) -> ClipRecord:
+    path = store.root / "made" / f"{name}.y4m"
+    write_y4m(path, width=width, height=height, num_frames=num_frames, seed=seed)
+    digest = sha256_of(path)
+    stat = path.stat()
+    record = ClipRecord(
+        source="made",
+        clip=name,
+        path=f"made/{name}.y4m",
+        files=(
+            FileRecord(
+                path=f"made/{name}.y4m", size_bytes=stat.st_size, sha256=digest, mtime_ns=stat.st_mtime_ns
+            ),
+        ),
+        sha256=digest,
+        origin="imported",
+        proof="imported",
+        info=probe(path),
+    )
+    store.put(record)
+    return record
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store with five small clips of the source ``made``, whose manifest is the user's."""
+    manifests = tmp_path / "config" / "sr-datasets" / "manifests" / "sources"
+    manifests.mkdir(parents=True)
+    (manifests / "made.yaml").write_text(MANIFEST)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    store = Store(tmp_path / "store")
+    for number, (width, height, num_frames) in enumerate(SIZES):
+        put_clip(store, f"clip{number}", width=width, height=height, num_frames=num_frames, seed=number)
+    return store
+
+
+def recipe_of(tmp_path: Path, text: str = RECIPE, **changes: object) -> Recipe:
+    path = tmp_path / "made.yaml"
+    path.write_text(text)
+    return find_recipe(str(path)).model_copy(update=changes)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a set but its description of the machine's packages."""
+    return {
+        str(path.relative_to(folder)): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def test_one_worker_and_four_write_the_same_bytes(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    one = build_pairs(recipe, out_dir=tmp_path / "one", store=store, workers=1)
+    four = build_pairs(recipe, out_dir=tmp_path / "elsewhere" / "four", store=store, workers=4)
+
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "elsewhere" / "four")
+    assert one.content_digest == four.content_digest
+    assert set(hashes(tmp_path / "one")) == {
+        "README.md",
+        "index.parquet",
+        "sr-data.json",
+        "data/test-00000-of-00001.parquet",
+        "data/train-00000-of-00002.parquet",
+        "data/train-00001-of-00002.parquet",
+    }
+
+
+@pytest.mark.parametrize("color_name", ["y", "rgb"])
+@pytest.mark.parametrize("kind", ["bicubic", "bd-duf", "bd-basicvsr"])
+def test_each_row_is_the_crop_of_the_whole_degraded_frame(
+    store: Store, tmp_path: Path, kind: str, color_name: str
+):
+    text = RECIPE.replace("color: y", f"color: {color_name}\ndegradation: {{kind: {kind}}}")
+    recipe = recipe_of(tmp_path, text)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+
+    seen = 0
+    for path in sorted((tmp_path / "set" / "data").iterdir()):
+        reader = ShardReader(path)
+        for number in range(reader.num_rows):
+            row = reader.read_row(number)
+            record = store.get(row.source, row.clip)
+            info = record.info
+            with open_clip(store.path_of(record), info) as clip:
+                frame = clip.frame_at(row.frame_indices[0])
+            layout = color.PlaneLayout("yuv", 1, 1, 8, info.color.siting, info.color.matrix, info.color.range)
+            height, width = info.height // 3 * 3, info.width // 3 * 3
+            hr = color.window(
+                frame.planes, layout, color=color_name, top=0, left=0, height=height, width=width
+            )
+            lr = degrade_frame(hr, recipe.degradation, 3)
+            np.testing.assert_array_equal(row.lr, lr[:, row.top : row.top + 8, row.left : row.left + 8])
+            top, left = row.top * 3, row.left * 3
+            np.testing.assert_array_equal(row.hr, hr[:, top : top + 24, left : left + 24])
+            assert row.pts == (frame.pts,)
+            seen += 1
+    assert seen == 5 * 12
+
+
+def test_overlapping_patches_are_cut_from_the_frame_degraded_once_with_the_same_bits(
+    store: Store, tmp_path: Path
+):
+    dense = RECIPE.replace(
+        "kind: uniform, patches_per_pair: 12, lr_size: 8", "kind: grid, lr_size: 8, stride: 3"
+    )
+    sparse = RECIPE.replace(
+        "kind: uniform, patches_per_pair: 12, lr_size: 8", "kind: grid, lr_size: 8, stride: 9"
+    )
+    build_pairs(recipe_of(tmp_path, dense), out_dir=tmp_path / "dense", store=store)
+    build_pairs(recipe_of(tmp_path, sparse), out_dir=tmp_path / "sparse", store=store)
+
+    def by_place(folder: Path) -> dict[tuple[object, ...], tuple[bytes, bytes]]:
+        rows = {}
+        for path in sorted((folder / "data").iterdir()):
+            reader = ShardReader(path)
+            for row in (reader.read_row(number) for number in range(reader.num_rows)):
+                rows[row.clip, row.frame_indices, row.top, row.left] = (row.lr.tobytes(), row.hr.tobytes())
+        return rows
+
+    few, many = by_place(tmp_path / "sparse"), by_place(tmp_path / "dense")
+    assert few
+    assert few.items() <= many.items()
+
+
+def test_windows_of_frames_hold_their_frames_in_order(store: Store, tmp_path: Path):
+    text = RECIPE.replace("lr_size: 8", "lr_size: 8, window: 3, hr_frames: all")
+    recipe = recipe_of(tmp_path, text)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    row = ShardReader(tmp_path / "set/data/train-00000-of-00002.parquet").read_row(5)
+
+    assert row.lr.shape == (3, 1, 8, 8)
+    assert row.hr.shape == (3, 1, 24, 24)
+    record = store.get(row.source, row.clip)
+    with open_clip(store.path_of(record), record.info) as clip:
+        for place, index in enumerate(row.frame_indices):
+            luma = clip.frame_at(index).planes[0]
+            top, left = row.top * 3, row.left * 3
+            np.testing.assert_array_equal(row.hr[place, 0], luma[top : top + 24, left : left + 24])
+
+
+def test_a_build_that_was_killed_goes_on_and_ends_in_the_same_bytes(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    build_pairs(recipe, out_dir=whole, store=store)
+    # A run that was killed leaves its state, the shards that were done, and the beginning of another.
+    program = (
+        "import os, sys; from pathlib import Path; from sr_datasets import build; from sr_datasets.store import Store\n"
+        "from sr_datasets.catalog import find_recipe\n"
+        "real = build.build_shard\n"
+        "def dying(task):\n"
+        "    if 'train-00001' in task.name: os.kill(os.getpid(), 9)\n"
+        "    return real(task)\n"
+        "build.build_shard = dying\n"
+        "build.build_pairs(find_recipe(sys.argv[1]), out_dir=Path(sys.argv[2]), store=Store(Path(sys.argv[3])))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "made.yaml"), str(killed), str(store.root)],
+        check=False,
+    )
+    assert run.returncode == -9
+    (killed / "data" / ".train-00001-of-00002.parquet.abcd.part").write_bytes(b"half")
+    assert not (killed / "sr-data.json").exists()
+    report = build_pairs(recipe, out_dir=killed, store=store)
+
+    assert report.num_reused == 2
+    assert hashes(killed) == hashes(whole)
+
+
+def test_a_shard_cut_short_is_made_again(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    before = hashes(tmp_path / "set")
+    shard = tmp_path / "set/data/train-00000-of-00002.parquet"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    report = build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+
+    assert report.num_reused == 2
+    assert hashes(tmp_path / "set") == before
+
+
+def test_a_shard_with_altered_pixels_is_made_again(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    before = hashes(tmp_path / "set")
+    shard = tmp_path / "set/data/train-00000-of-00002.parquet"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 3] ^= 1
+    shard.write_bytes(data)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+
+    assert hashes(tmp_path / "set") == before
+
+
+def test_a_folder_with_another_recipes_shards_is_refused_and_left_alone(store: Store, tmp_path: Path):
+    build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "set", store=store)
+    before = hashes(tmp_path / "set")
+
+    with pytest.raises(BuildError, match="holds shards of another build"):
+        build_pairs(recipe_of(tmp_path, seed=1), out_dir=tmp_path / "set", store=store)
+    assert hashes(tmp_path / "set") == before
+
+
+def test_a_folder_with_strangers_is_refused(store: Store, tmp_path: Path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("")
+
+    with pytest.raises(BuildError, match=r"thesis\.tex"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "home", store=store)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["thesis.tex"]
+
+
+def test_a_clip_too_small_for_the_patch_is_named_before_anything_is_written(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path, RECIPE.replace("lr_size: 8", "lr_size: 30"))
+
+    with pytest.raises(BuildError, match=r"made/clip\d.*too small for patches of 30x30 LR"):
+        build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_clip_with_fewer_frames_than_the_window_is_named(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path, RECIPE.replace("lr_size: 8", "lr_size: 8, window: 5"))
+
+    with pytest.raises(BuildError, match=r"made/clip3 has 4 frames, fewer than the window of 5"):
+        build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+
+
+def test_a_clip_changed_since_it_was_verified_stops_the_build(store: Store, tmp_path: Path):
+    write_y4m(store.root / "made/clip2.y4m", width=120, height=64, num_frames=7, seed=99)
+
+    with pytest.raises(StoreError, match="clip2"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "set", store=store)
+    assert not (tmp_path / "set" / "sr-data.json").exists()
+
+
+def test_clips_with_the_same_bytes_are_taken_once(store: Store, tmp_path: Path):
+    put_clip(store, "again", width=96, height=80, num_frames=6, seed=0)
+    pairs, duplicates = choose_pairs(recipe_of(tmp_path), store)
+
+    assert duplicates == ("made/clip0",)  # `again` comes first by name
+    assert len(pairs) == 5
+
+
+def test_keyed_order_a_limit_and_filters_choose_the_same_clips_in_any_store(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path, RECIPE + "order: keyed\nlimit: 2\nwhere: {width: 96}\n")
+    pairs, _ = choose_pairs(recipe, store)
+
+    assert {pair.record.clip for pair in pairs} == {"clip0", "clip3"}
+    assert [pair.split for pair in pairs] == ["test", "train"]
+
+
+def test_nothing_that_fits_says_what_was_asked(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path, RECIPE + "where: {width: 1920, height: 1080}\n")
+
+    with pytest.raises(BuildError, match=r"no clip.*width 1920, height 1080"):
+        choose_pairs(recipe, store)
+
+
+def test_a_clip_in_no_split_or_in_two_is_an_error(store: Store, tmp_path: Path):
+    named = RECIPE.replace(
+        "counts: {test: 1, train: -1}", "clips: {train: ['made/clip*'], test: [made/clip0]}"
+    )
+
+    with pytest.raises(BuildError, match="made/clip0 is in train and test"):
+        choose_pairs(recipe_of(tmp_path, named), store)
+
+
+def test_missing_clips_of_a_recipe_are_named_with_the_command_that_brings_them(tmp_path: Path):
+    with pytest.raises(StoreError, match=r"(?s)t91/t1.*sr-data"):
+        choose_pairs(find_recipe("espcn-t91"), Store(tmp_path / "empty"))
+
+
+def test_two_builds_into_one_folder_do_not_mix(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from sr_datasets import build; from sr_datasets.store import Store\n"
+        "from sr_datasets.catalog import find_recipe\n"
+        "real = build.build_shard\n"
+        "def slow(task):\n"
+        "    print('building', flush=True); sys.stdin.read(1); return real(task)\n"
+        "build.build_shard = slow\n"
+        "build.build_pairs(find_recipe(sys.argv[1]), out_dir=Path(sys.argv[2]), store=Store(Path(sys.argv[3])))\n"
+    )
+    arguments = [str(tmp_path / "made.yaml"), str(tmp_path / "set"), str(store.root)]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdin is not None
+        assert first.stdout.readline() == "building\n"
+        with pytest.raises(BuildError, match="another build is writing"):
+            build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+        first.stdin.write("go on")
+        first.stdin.close()
+        assert first.wait() == 0
+    build_pairs(recipe, out_dir=tmp_path / "alone", store=store)
+
+    assert hashes(tmp_path / "set") == hashes(tmp_path / "alone")
+
+
+def test_the_description_names_every_input_by_its_hash(store: Store, tmp_path: Path):
+    build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "set", store=store)
+    said = json.loads((tmp_path / "set/sr-data.json").read_text())
+
+    for entry in said["inputs"]:
+        path = store.root / "made" / f"{entry['clip']}.y4m"
+        assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert len(said["inputs"]) == 5
+    assert str(tmp_path) not in json.dumps(said)
+
+
+def test_inspect_counts_what_was_built_and_finds_damage(store: Store, tmp_path: Path):
+    folder = tmp_path / "set"
+    build_pairs(recipe_of(tmp_path), out_dir=folder, store=store)
+    report = inspect_set(folder)
+
+    assert report.info.splits == {"test": 12, "train": 48}
+    assert report.pairs == {"test": 1, "train": 4}
+    assert report.to_json()["shapes"] == [
+        {"lr": [1, 8, 8], "hr": [1, 24, 24], "dtype": "uint8", "bit_depth": 8, "rows": 60}
+    ]
+    assert max(len(line) for line in report.to_text().splitlines()) <= 80
+    shard = folder / "data/test-00000-of-00001.parquet"
+    good = shard.read_bytes()
+    for bad in (good[:-10], good[:500] + bytes([good[500] ^ 1]) + good[501:]):
+        shard.write_bytes(bad)
+        with pytest.raises(SrDataError, match=r"test-00000-of-00001\.parquet"):
+            inspect_set(folder)
+    shutil.rmtree(folder / "data")
+    with pytest.raises(SrDataError, match="missing"):
+        inspect_set(folder)
+
+
+def test_rows_of_a_plan_do_not_depend_on_the_other_clips(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    before = plan_rows(recipe, store.get("made", "clip1"))
+    put_clip(store, "another", width=96, height=80, num_frames=6, seed=77)
+
+    assert plan_rows(recipe, store.get("made", "clip1")) == before
