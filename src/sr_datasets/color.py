@@ -39,9 +39,11 @@ _LUMA_WEIGHTS = {
 }
 
 # Fixed point of the matrix. The products stay below 2**62: a coefficient is below 2.2, a sample below
-# 2**16, the chroma weights of both axes add up to at most 2**6. The result is within 2**-20 of the exact
-# value before it is rounded; at 8 bits it is within 2**-28.
+# 2**16, the chroma weights of both axes add up to at most 2**6. Before rounding, the sum of three products
+# of n bits is within 2**(n - 37) of the exact value. Rounding starts 2**(n - 36) below a half, so that
+# an exact half goes up at every depth.
 _FRACTION_BITS = 38
+_SLACK_BITS = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +269,11 @@ def _fixed(value: Fraction) -> int:
 def _round_shift(
     value: npt.NDArray[np.int64], bits: int, bit_depth: int, dtype: np.dtype[np.uint8 | np.uint16]
 ) -> Pixels:
-    """Divide by ``2**bits``, round to the nearest integer (half up), clip to the depth."""
-    rounded = (value + (1 << (bits - 1))) >> bits
-    pixels: Pixels = np.clip(rounded, 0, (1 << bit_depth) - 1).astype(dtype)
+    """Divide by ``2**bits``, round to the nearest integer (half up), clip to the depth; in place."""
+    value += (1 << (bits - 1)) + (1 << (bits + bit_depth - _SLACK_BITS))
+    value >>= bits
+    np.clip(value, 0, (1 << bit_depth) - 1, out=value)
+    pixels: Pixels = value.astype(dtype)
     return pixels
 
 
