@@ -9,6 +9,7 @@ from the start instead and counts.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ _REFUSED = {"hls", "dash", "concat", "tty", "image2", "sdp", "rtsp", "lavfi", "r
 # Custom of JFIF and MPEG-1: chroma between the luma samples (H.264 and MPEG-2: beside them, left).
 _CENTERED_CODECS = {"mjpeg", "mjpegb", "mpeg1video", "h261", "h263", "flv1"}
 # Codecs whose decoders mark interlaced frames, so that unmarked means progressive.
-_MARKING_CODECS = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4", "vc1", "prores", "dnxhd", "dvvideo"}
+_MARKING_CODECS = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4", "vc1", "prores", "dnxhd", "dvvideo", "mjpeg"}
 _PROGRESSIVE_CODECS = {"vp8", "vp9", "av1", "libdav1d", "libaom-av1", "gif", "apng", "png", "webp"}
 _FIELD_ORDER_PROGRESSIVE = 1  # AVFieldOrder; 0 is unknown, above 1 are the interlaced orders
 
@@ -51,8 +52,10 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
     """
     with _Source(path, threads) as source:
         first: _Shape | None = None
-        interlaced, num_frames, last_pts = False, 0, None
-        for frame in source.decode():
+        interlaced, num_frames = False, 0
+        packet_pts: list[int | None] = []
+        order = {"pts": _Order(), "dts": _Order()}
+        for frame in source.decode(_noting(source.packets(), packet_pts)):
             shape = _shape_of(path, frame, num_frames)
             if first is None:
                 first, tags = shape, _tags_of(frame)
@@ -63,22 +66,20 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
                 )
             source.check(frame, num_frames)
             _unpack(path, frame, shape, num_frames)  # for its check of the alpha plane
-            if frame.pts is not None and last_pts is not None and frame.pts < last_pts:
-                raise DecodeError(
-                    f"{path}: frame {num_frames} is stamped {frame.pts}, before the frame shown ahead of it "
-                    f"({last_pts}, in units of {source.stream.time_base} s): the order of showing is unclear. Copy the "
-                    "stream into a new container with ffmpeg -c copy, or convert it."
-                )
-            last_pts = frame.pts
+            order["pts"].see(frame.pts, num_frames)
+            order["dts"].see(frame.dts, num_frames)
             interlaced = interlaced or frame.interlaced_frame
             num_frames += 1
         if first is None:
             raise DecodeError(
                 f"{path}: its video stream holds no frame that is shown. Fetch or copy it again."
             )
+        if problem := order["dts" if _lacks_pts(source, packet_pts) else "pts"].problem:
+            raise DecodeError(
+                f"{path}: {problem} (in units of {source.time_base} s): the order of showing is unclear. Copy the "
+                "stream into a new container with ffmpeg -c copy, or convert it."
+            )
         stream, pixels = source.stream, first.pixels
-        frame_rate = _positive(stream.average_rate) or _positive(stream.guessed_rate)
-        turned = (clip.frame_rate if clip is not None and frame_rate is None else None) or frame_rate
         return VideoInfo(
             media="video",
             container=source.container.format.name,
@@ -86,7 +87,7 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
             width=first.width,
             height=first.height,
             num_frames=num_frames,
-            frame_rate=turned,
+            frame_rate=source.frame_rate or (clip.frame_rate if clip is not None else None),
             pixel_format=pixels.name,
             bit_depth=pixels.bit_depth,
             model=pixels.model,
@@ -104,6 +105,44 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
                 clip=clip,
             ),
         )
+
+
+@dataclass(slots=True)
+class _Order:
+    """Looks for a frame that is stamped earlier than the one shown before it."""
+
+    last: int | None = None
+    problem: str = ""
+
+    def see(self, stamp: int | None, index: int) -> None:
+        if stamp is None:
+            return
+        if self.last is not None and stamp < self.last and not self.problem:
+            self.problem = (
+                f"frame {index} is stamped {stamp}, before the frame shown ahead of it, {self.last}"
+            )
+        self.last = stamp
+
+
+def _noting(
+    packets: Iterator[av.Packet[VideoStream]], packet_pts: list[int | None]
+) -> Iterator[av.Packet[VideoStream]]:
+    for packet in packets:
+        if packet.size:
+            packet_pts.append(packet.pts)
+        yield packet
+
+
+def _lacks_pts(source: _Source, packet_pts: Sequence[int | None]) -> bool:
+    """Tell whether a container stores no pts and FFmpeg made some up in the order of coding.
+
+    AVI is such a container. Where frames are reordered the decoder's order and dts are right, the
+    made-up pts are not (FFmpeg itself then falls back on dts, too).
+    """
+    if source.container.format.name != "avi" or not source.stream.codec_context.has_b_frames:
+        return False
+    stamps = [pts for pts in packet_pts if pts is not None]
+    return all(a < b for a, b in itertools.pairwise(stamps))
 
 
 def decode_picture(path: Path) -> tuple[Plane, ...]:
@@ -128,7 +167,7 @@ class CompressedReader(ClipReader):
         self._source = _Source(path, threads)
         try:
             self._check_unchanged()
-            self._index = _index_of(self._source, info.num_frames)
+            self._index, self._by_dts = _index_of(self._source, info.num_frames)
         except BaseException:
             self._source.close()
             raise
@@ -153,7 +192,14 @@ class CompressedReader(ClipReader):
                     f"{self.path}: frame {index} is {shape}, but the clip was {info.width}x{info.height} "
                     f"{info.pixel_format} when it was probed. Import it again."
                 )
-            yield Frame(_unpack(self.path, frame, shape, index), index, _pts_of(frame, index))
+            yield Frame(_unpack(self.path, frame, shape, index), index, self._stamp(frame, index))
+
+    def _stamp(self, frame: VideoFrame, index: int) -> int:
+        stamps = (frame.dts, frame.pts) if self._by_dts else (frame.pts, frame.dts)
+        for stamp in stamps:
+            if stamp is not None:
+                return stamp
+        return round(index / (self._source.frame_rate or 1) / self._source.time_base)
 
     def _decode(self, index: int) -> VideoFrame:
         if self._index is not None:
@@ -223,8 +269,8 @@ class _Index:
     """The packet of each shown frame."""
     number_of: dict[int, int]
     """The number of the frame with this pts."""
-    place_of: dict[tuple[int | None, int | None], int]
-    """The packet with these stamps."""
+    place_of_key: dict[int, int]
+    """The keyframe with this pts; dts are not the same after a seek in every container."""
 
     def key_for(self, wanted: int) -> int:
         """Return the last keyframe that is coded and shown no later than a frame."""
@@ -242,31 +288,53 @@ class _Index:
         return number if number is not None else bisect_right(self.shown, pts)
 
 
-def _index_of(source: _Source, num_frames: int) -> _Index | None:
-    """List a clip's packets, or return None when they cannot stand for its frames."""
-    if source.stream.codec_context.name in ("gif", "apng"):
-        return None  # each frame is painted over the ones before, whatever the packets' flags say
+def _index_of(source: _Source, num_frames: int) -> tuple[_Index | None, bool]:
+    """List a clip's packets; None when they cannot stand for its frames; and whether dts are its times."""
+    codec = source.stream.codec_context.name
+    if codec in ("gif", "apng"):
+        return None, False  # each frame is painted over the ones before, whatever the packets' flags say
     stamps: list[tuple[int, int | None]] = []
     keys: list[int] = []
     shown: list[tuple[int, int]] = []
-    place_of: dict[tuple[int | None, int | None], int] = {}
     for packet in source.packets():
         if packet.size == 0:
             continue
         if packet.pts is None:
-            return None
-        place = len(stamps)
-        stamps.append((packet.pts, packet.dts))
-        place_of[packet.pts, packet.dts] = place
+            return None, False
         if packet.is_keyframe:
-            keys.append(place)
-        if not packet.is_discard:
-            shown.append((packet.pts, place))
+            keys.append(len(stamps))
+        if not packet.is_discard and not _is_hidden(codec, packet):
+            shown.append((packet.pts, len(stamps)))
+        stamps.append((packet.pts, packet.dts))
+    if _lacks_pts(source, [pts for pts, _ in stamps]):
+        return None, True
     shown.sort()
     number_of = {pts: number for number, (pts, _) in enumerate(shown)}
-    if not len(shown) == len(number_of) == num_frames or len(place_of) != len(stamps):
-        return None
-    return _Index(stamps, keys, [pts for pts, _ in shown], [place for _, place in shown], number_of, place_of)
+    place_of_key = {stamps[place][0]: place for place in keys}
+    if not len(shown) == len(number_of) == num_frames or len(place_of_key) != len(keys):
+        return None, False
+    index = _Index(
+        stamps, keys, [pts for pts, _ in shown], [place for _, place in shown], number_of, place_of_key
+    )
+    return index, False
+
+
+def _is_hidden(codec: str, packet: av.Packet[VideoStream]) -> bool:
+    """Tell a packet that holds only a frame for reference, never shown, as VP8 and VP9 have them.
+
+    RFC 6386 section 9.1: bit 4 of the first byte is show_frame. VP9 bitstream specification 6.2:
+    frame_marker (2 bits), profile (2, and a zero after profile 3), show_existing_frame, frame_type,
+    show_frame; a superframe ends with a byte 110xxxxx and shows its last frame.
+    """
+    data = memoryview(packet)
+    if codec in ("vp8", "libvpx"):
+        return not data[0] & 0x10
+    if codec not in ("vp9", "libvpx-vp9"):
+        return False
+    if data[-1] & 0xE0 == 0xC0:
+        return False
+    bits = data[0] << (1 if data[0] & 0x30 == 0x30 else 0)
+    return not bits & 0x08 and not bits & 0x02
 
 
 def _start_at(source: _Source, index: _Index, key: int) -> tuple[Iterator[VideoFrame], int]:
@@ -281,7 +349,7 @@ def _start_at(source: _Source, index: _Index, key: int) -> tuple[Iterator[VideoF
         for packet in packets:
             if not packet.is_keyframe:
                 continue
-            place = index.place_of.get((packet.pts, packet.dts))
+            place = index.place_of_key.get(packet.pts) if packet.pts is not None else None
             if place is not None and place <= key:
                 return source.decode(_behind(packet, packets)), index.first_shown(place)
             break
@@ -331,6 +399,7 @@ class _Source:
             stream.codec_context.thread_type = "AUTO"
         self.stream = stream
         self.time_base = _positive(stream.time_base) or Fraction(1)
+        self.frame_rate = _positive(stream.average_rate) or _positive(stream.guessed_rate)
 
     def __enter__(self) -> _Source:
         return self
@@ -478,13 +547,6 @@ def _stored(frame: VideoFrame, sizes: Sequence[tuple[int, int]]) -> list[RawPlan
         samples = np.frombuffer(memory, np.uint8).reshape(-1, plane.line_size)
         planes.append(samples[:rows, :row_bytes])
     return planes
-
-
-def _pts_of(frame: VideoFrame, index: int) -> int:
-    for stamp in (frame.pts, frame.dts):
-        if stamp is not None:
-            return stamp
-    return index
 
 
 def _tags_of(frame: VideoFrame) -> StreamTags:
