@@ -38,7 +38,7 @@ from sr_datasets.sampling import (
     keyed_order,
     uniform_rows,
 )
-from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import MAX_GROUP_ROWS, Row
 from sr_datasets.shards.sets import (
     DATA_DIR,
@@ -51,7 +51,7 @@ from sr_datasets.shards.sets import (
     write_index,
     write_set_json,
 )
-from sr_datasets.shards.verify import summarize_shard, verify_shard
+from sr_datasets.shards.verify import verify_shard
 from sr_datasets.shards.writer import ShardWriter
 from sr_datasets.store import ClipRecord, Store
 from sr_datasets.video import ClipReader, open_clip
@@ -65,8 +65,7 @@ CARD_NAME = "README.md"
 _PACKAGES = ("numpy", "pyarrow", "av", "pillow")
 """What the bytes of a shard can depend on."""
 _STATE_NAME = ".build.json"
-_Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-_Planes: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+_Planes: TypeAlias = NDArray[np.uint8 | np.uint16]
 _NOTHING: _Planes = np.empty((0, 0, 0), np.uint8)
 
 
@@ -245,16 +244,16 @@ def choose_pairs(
 def _candidates(recipe: Recipe, store: Store) -> list[tuple[Clip, ClipRecord]]:
     records = {(record.source, record.clip): record for record in store.records()}
     chosen: list[tuple[Clip, ClipRecord]] = []
-    missing = []
+    missing: list[str] = []
     # Clips of open-ended sources stand in no manifest: they are what a person imported.
     imported: dict[str, list[Clip]] = defaultdict(list)
     for record in records.values():
         imported[record.source].append(Clip(id=record.clip, media=record.info.media))
     for selected in catalog.select(recipe.clips, imported=imported):
-        record = records.get((selected.source.id, selected.clip.id))
-        if record is not None:
-            if _fits(recipe.where, record.info):
-                chosen.append((selected.clip, record))
+        here = records.get((selected.source.id, selected.clip.id))
+        if here is not None:
+            if _fits(recipe.where, here.info):
+                chosen.append((selected.clip, here))
         elif not recipe.present_only and _may_fit(recipe.where, selected.clip):
             missing.append(selected.id)
     if missing:
@@ -443,7 +442,7 @@ class _FrameCutter:
 
     def __init__(
         self,
-        planes: Sequence[_Plane],
+        planes: Sequence[_Planes],
         layout: color.PlaneLayout,
         recipe: Recipe,
         frame_height: int,

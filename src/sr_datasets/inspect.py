@@ -156,22 +156,27 @@ def _summarise(index: Path) -> tuple[dict[str, int], dict[str, dict[str, int]], 
     except (OSError, pa.ArrowInvalid) as error:
         raise ShardError(f"{index} cannot be read: {error}. Build the set again into this folder.") from error
     clips = rows[["source", "clip", "split"]].drop_duplicates()
-    pairs = {str(split): int(count) for split, count in clips.groupby("split").size().items()}
-    num_rows = rows.groupby("source").size()
+    pairs = {
+        str(split): int(count) for split, count in clips["split"].value_counts(sort=False).to_dict().items()
+    }
+    num_rows = rows["source"].value_counts().to_dict()
     sources = {
         str(source): {"pairs": int(count), "rows": int(num_rows[source])}
-        for source, count in clips.groupby("source").size().items()
+        for source, count in clips["source"].value_counts(sort=False).to_dict().items()
     }
     shapes = []
-    for values, count in rows.groupby([*shape_columns, "bit_depth"]).size().items():
-        frames, hr_frames, channels, lr_height, lr_width, hr_height, hr_width, bit_depth = map(int, values)
+    for kind in (
+        rows.groupby([*shape_columns, "bit_depth"]).size().reset_index(name="rows").to_dict("records")
+    ):
+        lr = [int(kind[name]) for name in ("num_frames", "channels", "lr_height", "lr_width")]
+        hr = [int(kind[name]) for name in ("hr_num_frames", "channels", "hr_height", "hr_width")]
         shapes.append(
             {
-                "lr": [*([frames] if frames > 1 else []), channels, lr_height, lr_width],
-                "hr": [*([hr_frames] if hr_frames > 1 else []), channels, hr_height, hr_width],
-                "dtype": "uint16" if bit_depth > 8 else "uint8",
-                "bit_depth": bit_depth,
-                "rows": int(count),
+                "lr": lr if lr[0] > 1 else lr[1:],
+                "hr": hr if hr[0] > 1 else hr[1:],
+                "dtype": "uint16" if kind["bit_depth"] > 8 else "uint8",
+                "bit_depth": int(kind["bit_depth"]),
+                "rows": int(kind["rows"]),
             }
         )
     return pairs, sources, shapes
