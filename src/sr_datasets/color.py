@@ -228,7 +228,11 @@ def _rgb_of_yuv(
     luma_scale, luma_offset, chroma_scale = _range_of(layout)
     y_to_all, v_to_r, u_to_g, v_to_g, u_to_b = _coefficients(layout.matrix, luma_scale, chroma_scale)
     weight_bits = _weight_bits(layout.log2_x) + _weight_bits(layout.log2_y)
-    u, v = (_chroma(plane, layout, top=top, left=left, height=height, width=width) for plane in planes[1:])
+    u, v = (
+        # Interpolated chroma has at most 22 bits; the products with coefficients need 64.
+        _chroma(plane, layout, top=top, left=left, height=height, width=width).astype(np.int64)
+        for plane in planes[1:]
+    )
     luma = planes[0][top : top + height, left : left + width].astype(np.int64)
     luma = (luma - luma_offset) * (y_to_all << weight_bits)
     rgb = np.empty((3, height, width), planes[0].dtype)
@@ -283,7 +287,7 @@ def _weight_bits(log2: int) -> int:
 
 def _chroma(
     plane: Pixels, layout: PlaneLayout, *, top: int, left: int, height: int, width: int
-) -> npt.NDArray[np.int64]:
+) -> npt.NDArray[np.int32]:
     """Return signed chroma at each luma sample of the window, times two to the weight bits of both axes."""
     if layout.siting == "none" and (layout.log2_x or layout.log2_y):
         raise ValueError("subsampled chroma needs a siting: left, center or topleft")
@@ -291,9 +295,9 @@ def _chroma(
     columns = _neighbours(left, width, plane.shape[1], layout.log2_x, centred=layout.siting == "center")
     first, last = columns[0].min(), columns[1].max() + 1
     centre = 1 << (layout.bit_depth - 1)
-    near = plane[rows[0], first:last].astype(np.int64) - centre
+    near = plane[rows[0], first:last].astype(np.int32) - centre
     if layout.log2_y:
-        far = plane[rows[1], first:last].astype(np.int64) - centre
+        far = plane[rows[1], first:last].astype(np.int32) - centre
         near = near * rows[2][:, np.newaxis] + far * rows[3][:, np.newaxis]
     if not layout.log2_x:
         return near
@@ -302,10 +306,10 @@ def _chroma(
 
 def _neighbours(
     start: int, length: int, size: int, log2: int, *, centred: bool
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return both chroma neighbours of each luma coordinate and their weights, in 1 / 2**(log2 + 1)."""
     factor = 1 << log2
-    position = np.arange(start, start + length, dtype=np.int64)
+    position = np.arange(start, start + length, dtype=np.int32)
     if not log2:
         return position, position, np.ones_like(position), np.zeros_like(position)
     # Chroma sample i lies at luma coordinate i * factor, plus (factor - 1) / 2 when it is centred.
