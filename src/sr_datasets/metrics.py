@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sr_datasets.color import Floats
+_Floats = npt.NDArray[np.float64]
 
 SsimWindow = Literal["gaussian11", "uniform7"]
 """``gaussian11``: 11x11 Gaussian of sigma 1.5 (Wang et al. 2004); ``uniform7``: 7x7 mean."""
@@ -242,7 +242,7 @@ def _mean(scores: Sequence[Score]) -> Score:
     )
 
 
-def _same_shape(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[Floats, Floats]:
+def _same_shape(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[_Floats, _Floats]:
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.shape != second.shape or first.size == 0:
         raise ValueError(f"two pictures of one size are compared, not {first.shape} and {second.shape}")
@@ -257,7 +257,7 @@ def _window_weights(window: SsimWindow) -> tuple[float, ...]:
     return tuple(weight / math.fsum(bell) for weight in bell)
 
 
-def _ssim_sum(x: Floats, y: Floats, weights: tuple[float, ...], peak: float, samples: float) -> float:
+def _ssim_sum(x: _Floats, y: _Floats, weights: tuple[float, ...], peak: float, samples: float) -> float:
     """Return the sum of the SSIM map of one plane, made a few rows at a time."""
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     taps = len(weights)
@@ -276,12 +276,12 @@ def _ssim_sum(x: Floats, y: Floats, weights: tuple[float, ...], peak: float, sam
     return math.fsum(sums)
 
 
-def _filter(maps: Floats, weights: tuple[float, ...], axis: int) -> Floats:
+def _filter(maps: _Floats, weights: tuple[float, ...], axis: int) -> _Floats:
     """Filter along one axis with a symmetric window, where the window fits."""
     taps, size = len(weights), maps.shape[axis]
     length = size - taps + 1
 
-    def shifted(offset: int) -> Floats:
+    def shifted(offset: int) -> _Floats:
         place = [slice(None)] * 3
         place[axis] = slice(offset, offset + length)
         return maps[tuple(place)]
