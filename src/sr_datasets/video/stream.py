@@ -1,0 +1,176 @@
+"""An open video file: its best video stream, that stream's packets and its decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+from av.container import InputContainer
+from av.stream import Discard
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from sr_datasets.errors import DecodeError
+
+Packet: TypeAlias = "av.Packet[VideoStream]"
+
+# Playlists and the like read other files than the one that is named; text is not video.
+_REFUSED = {"hls", "dash", "concat", "tty", "image2", "sdp", "rtsp", "lavfi", "rawvideo", "imf"}
+
+
+_EBML, _SEGMENT, _VOID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\xec"
+
+
+class LostError(Exception):
+    """Decoding after a seek does not follow the list of time stamps."""
+
+
+class VideoFile:
+    """An open file, its best video stream and that stream's decoder."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self.path = path
+        check_matroska_whole(path)
+        with av_errors(path, "cannot be opened as video"):
+            self.container: InputContainer = av.open(
+                f"file:{path}",
+                "r",
+                container_options={"protocol_whitelist": "file"},
+                metadata_errors="replace",
+            )
+        try:
+            self._choose(threads)
+        except BaseException:
+            self.close()
+            raise
+
+    def _choose(self, threads: int) -> None:
+        kind = self.container.format.name
+        if kind in _REFUSED:
+            raise DecodeError(
+                f"{self.path}: FFmpeg takes it for {kind!r}, which is no file of video. Name the video itself; raw "
+                "planes need media: raw and their geometry in the manifest."
+            )
+        stream = self.container.streams.best("video")
+        if not isinstance(stream, VideoStream) or stream.codec_context is None:
+            raise DecodeError(f"{self.path}: holds no video stream that this FFmpeg decodes ({kind}).")
+        for other in self.container.streams:
+            if other.index != stream.index:
+                other.discard = Discard.all
+        stream.codec_context.thread_count = threads
+        if threads > 1:
+            stream.codec_context.thread_type = "AUTO"
+        self.stream = stream
+        self.time_base = _positive(stream.time_base) or Fraction(1)
+        self.reorders = bool(stream.codec_context.has_b_frames)  # before a decoder changes it
+        self.frame_rate = _positive(stream.average_rate) or _positive(stream.guessed_rate)
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and its decoder."""
+        self.container.close()
+
+    def seek(self, pts: int) -> None:
+        """Ask the demuxer for the keyframe at or before a pts; where it lands must be looked at.
+
+        Raises:
+            LostError: The container cannot seek.
+        """
+        try:
+            self.container.seek(pts, stream=self.stream, backward=True)
+        except av.FFmpegError as error:
+            raise LostError from error
+
+    def packets(self) -> Iterator[Packet]:
+        """Yield the stream's packets from here on, the last of them empty.
+
+        Raises:
+            DecodeError: The container is damaged.
+        """
+        with av_errors(self.path, "cannot be read on"):
+            yield from self.container.demux(self.stream)
+
+    def decode(self, packets: Iterator[Packet] | None = None) -> Iterator[VideoFrame]:
+        """Yield the frames that these packets show (all packets from here on, if left out).
+
+        Raises:
+            DecodeError: A packet is cut or cannot be decoded; frames are numbered from the first yielded.
+        """
+        shown = 0
+        for packet in packets if packets is not None else self.packets():
+            if packet.size and packet.is_corrupt:
+                raise DecodeError(
+                    f"{self.path}: the data of frame {shown} or one soon after is marked corrupt or cut. "
+                    "Fetch or copy the file again."
+                )
+            with av_errors(
+                self.path, f"frame {shown} of {self.stream.frames or 'unknown'} cannot be decoded"
+            ):
+                frames = packet.decode()
+            for frame in frames:
+                yield frame
+                shown += 1
+
+    def check(self, frame: VideoFrame, index: int) -> None:
+        """Refuse a frame in which the decoder made up what it could not decode."""
+        if frame.is_corrupt:
+            raise DecodeError(
+                f"{self.path}: frame {index} is damaged and was patched up by the decoder. "
+                "Fetch or copy the file again."
+            )
+
+
+@contextmanager
+def av_errors(path: Path, what: str) -> Iterator[None]:
+    """Turn FFmpeg's errors into a ``DecodeError`` about ``path``."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise DecodeError(
+            f"{path}: {what}: {error.strerror or error}. The file is damaged, cut, or of a kind that FFmpeg "
+            f"{av.ffmpeg_version_info} does not read: fetch or copy it again, or convert it."
+        ) from error
+
+
+def _positive(value: Fraction | None) -> Fraction | None:
+    return Fraction(value) if value else None
+
+
+def check_matroska_whole(path: Path) -> None:
+    """Refuse a Matroska or WebM file that is shorter than it says; FFmpeg reads it to its end in silence.
+
+    RFC 8794 section 5 (element ids and sizes) and RFC 9559 section 5.1 (EBML header, then Segment).
+
+    Raises:
+        DecodeError: The Segment reaches beyond the end of the file.
+    """
+    with path.open("rb") as file:
+        head = file.read(4096)
+    at, size = 0, path.stat().st_size
+    while head[at : at + 4] in (_EBML, _SEGMENT) or head[at : at + 1] == _VOID:
+        segment = head[at : at + 4] == _SEGMENT
+        at += 1 if head[at : at + 1] == _VOID else 4
+        if at >= len(head) or not head[at]:
+            return
+        length = 9 - head[at].bit_length()
+        value = int.from_bytes(head[at : at + length], "big") & ((1 << 7 * length) - 1)
+        at += length
+        if segment:
+            if (
+                value != (1 << 7 * length) - 1 and at + value > size
+            ):  # all ones: written live, of unknown size
+                raise DecodeError(
+                    f"{path}: the file is cut: it has {size} bytes, its header says {at + value}. "
+                    "Fetch or copy it again."
+                )
+            return
+        at += value
