@@ -150,7 +150,7 @@ def select(
         except SelectionError as error:
             wrong.append(str(error))
     if wrong:
-        raise SelectionError("\n".join(wrong))
+        raise SelectionError("\n".join(dict.fromkeys(wrong)))
     return list(chosen.values())
 
 
@@ -186,10 +186,8 @@ def _nothing_fits(pattern: str, source: Source, clips: Mapping[str, Clip]) -> st
             f"them with sr-data import {source.id} FILES (sr-data show {source.id} has the steps)."
         )
     name = pattern.partition("/")[2]
-    by_lower = {clip_id.lower(): clip_id for clip_id in clips}
-    near = nearest_names(name.lower(), by_lower)
-    for lower in sorted(by_lower, key=len, reverse=True):
-        near = near.replace(lower, by_lower[lower])
+    same = [clip_id for clip_id in clips if clip_id.lower() == name.lower()]
+    near = f" Did you mean {same[0]}?" if same else nearest_names(name, clips)
     return f"{source.id} has no clip that fits '{name}'.{near} sr-data show {source.id} lists its clips."
 
 

@@ -32,6 +32,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 _TAG = "tag:yaml.org,2002:"
 _MOST_SHOWN = 60
+_DEEPEST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,17 @@ class _Loader(_BaseLoader):
     """PyYAML's safe loader with fewer words that are not text."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own
+    _depth = 0
+
+    # PyYAML calls these two around each node, for a feature that is not used here. libyaml's composer
+    # recurses without looking at the stack, and would end the process.
+    def descend_resolver(self, current_node: object, current_index: object) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise yaml.YAMLError(f"nested more than {_DEEPEST} deep")
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
 
 def _read_as(kind: str, pattern: str, first: str) -> None:
@@ -93,21 +105,20 @@ class YamlFile:
             self.problems.append(Problem((), f"not YAML: {what}", mark.line + 1 if mark else 1))
         except yaml.YAMLError as error:
             self.problems.append(Problem((), f"not YAML: {str(error).splitlines()[0]}", 1))
-        except RecursionError:
-            self.problems.append(Problem((), "nested too deeply to be read", 1))
 
-    def _value(self, node: yaml.Node, loc: Loc) -> object:
-        if id(node) in self._seen:
-            self._report(node, loc, "found an alias (*name), expected the value itself: write it out")
+    def _value(self, node: yaml.Node, loc: Loc, line: int = 1) -> object:
+        if id(node) in self._seen:  # The node stands where its anchor is; the alias, on the line of its key.
+            self._report(loc, "found an alias (*name), expected the value itself: write it out", line)
             return ""
         self._seen.add(id(node))
+        line = node.start_mark.line + 1
         if not node.tag.startswith(_TAG):
-            self._report(node, loc, f"found the tag {node.tag}, expected a plain value")
+            self._report(loc, f"found the tag {node.tag}, expected a plain value", line)
             return ""
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode):
-            return [self._value(item, (*loc, index)) for index, item in enumerate(node.value)]
+            return [self._value(item, (*loc, index), line) for index, item in enumerate(node.value)]
         text = str(node.value)
         match node.tag.removeprefix(_TAG):
             case "str":
@@ -120,34 +131,34 @@ class YamlFile:
                 return float(text)
             case "null":
                 self._report(
-                    node, loc, "found nothing, expected a value: leave the line out when it is not known"
+                    loc, "found nothing, expected a value: leave the line out when it is not known", line
                 )
             case kind:
-                self._report(node, loc, f"found !!{kind} {_shown(text)}, expected a plain value")
+                self._report(loc, f"found !!{kind} {_shown(text)}, expected a plain value", line)
         return ""
 
     def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, object]:
         values: dict[str, object] = {}
         lines: dict[str, int] = {}
         for key, value in node.value:
+            line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode) or key.tag != f"{_TAG}str":
                 shown = _shown(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-                self._report(key, loc, f'found the key {shown}, expected a word: write it as "{shown}"')
+                self._report(loc, f"found the key {shown}, expected a word in quotes", line)
                 continue
             name = str(key.value)
             if name in lines:
-                line = key.start_mark.line + 1
                 self.problems.append(
                     Problem((*loc, name), f"found a second time, first on line {lines[name]}", line)
                 )
                 continue
-            lines[name] = key.start_mark.line + 1
-            values[name] = self._value(value, (*loc, name))
+            lines[name] = line
+            values[name] = self._value(value, (*loc, name), line)
         return values
 
-    def _report(self, node: yaml.Node, loc: Loc, text: str) -> None:
+    def _report(self, loc: Loc, text: str, line: int) -> None:
         self._unread.add(loc)
-        self.problems.append(Problem(loc, text, node.start_mark.line + 1))
+        self.problems.append(Problem(loc, text, line))
 
     def was_read(self, loc: Loc) -> bool:
         """Tell whether ``data`` has what the file says there, not a stand-in for what is reported already."""
@@ -225,9 +236,9 @@ def load_model(
             made = model.model_validate_json(json.dumps(file.data), strict=True)
         except ValidationError as wrong:
             problems += [
-                Problem(tuple(detail["loc"]), _explain(detail, model))
+                Problem(_written_loc(detail), _explain(detail, model))
                 for detail in wrong.errors(include_url=False)
-                if file.was_read(tuple(detail["loc"]))
+                if file.was_read(detail["loc"])
             ]
         problems += check(file.data)
     elif not problems:
@@ -241,6 +252,13 @@ def load_model(
         lines.sort(key=lambda pair: pair[0])
         raise error("\n".join(dict.fromkeys(text for _, text in lines)))
     return made
+
+
+def _written_loc(detail: ErrorDetails) -> Loc:
+    """Return pydantic's place of an error without the kind of a union that it may end with."""
+    loc = detail["loc"]
+    kind = detail["input"].get("kind") if isinstance(detail["input"], dict) else None
+    return loc[:-1] if loc and loc[-1] == kind and detail["type"] != "missing" else loc
 
 
 def _explain(detail: ErrorDetails, model: type[Model]) -> str:
