@@ -94,6 +94,17 @@ def test_a_half_is_rounded_up_after_either_pass():
         assert degrade_frame(columns, degradation, 2).tolist() == [[[1]]]
 
 
+@pytest.mark.parametrize("rounding", ["each-pass", "once"])
+def test_overshoot_is_clipped_to_the_depth(rounding):
+    edge = np.full((1, 24, 24), 1023, np.uint16)
+    edge[:, :, 11:] = 0
+
+    lr = degrade_frame(edge, Bicubic(rounding=rounding), 2, bit_depth=10)
+
+    assert lr.max() == 1023
+    assert lr.min() == 0
+
+
 def test_rounding_and_border_change_some_samples():
     frame = noise((1, 48, 48))
     lr = [degrade_frame(frame, degradation, 4) for degradation in BICUBICS]
@@ -265,6 +276,17 @@ def test_the_hr_window_holds_the_hr_patch_and_no_more_than_the_halo(case):
         assert max(scale * lr_start - around, 0) <= start <= scale * lr_start
         stop = scale * (lr_start + lr_length)
         assert stop <= start + length <= min(stop + around, size)
+
+
+@pytest.mark.parametrize("degradation", DEGRADATIONS, ids=NAMES)
+def test_what_lies_beyond_the_frame_does_not_matter(degradation):
+    frame = noise((1, 47, 46))
+    size = {"frame_height": 36, "frame_width": 36}
+    place = {"lr_top": 0, "lr_left": 0, "lr_height": 9, "lr_width": 9}
+
+    lr = degrade(frame, degradation, 4, window_top=0, window_left=0, **place, **size)
+
+    np.testing.assert_array_equal(lr, degrade_frame(frame[:, :36, :36], degradation, 4))
 
 
 def test_pixels_outside_the_hr_window_do_not_matter():
