@@ -145,7 +145,7 @@ class PairDataset(Dataset[Sample]):
         return sample if self.transform is None else self.transform(sample)
 
     def _numbers(self, index: Many) -> npt.NDArray[np.int64]:
-        """Return row numbers from 0 to ``len - 1`` as an array of our own."""
+        """Return row numbers, counted from the start, as an array; it may be the caller's own."""
         if isinstance(index, slice):
             return np.arange(*index.indices(self._num_rows))
         numbers = np.asarray(index)
@@ -157,15 +157,14 @@ class PairDataset(Dataset[Sample]):
                     f"a mask has one truth value for each of {self._num_rows} rows, not {len(numbers)}"
                 )
             return np.flatnonzero(numbers)
-        if not numbers.size:
-            return np.empty(0, np.int64)
-        if numbers.dtype.kind not in "iu":
-            raise TypeError(f"row numbers are whole numbers, not {numbers.dtype}")
-        numbers = numbers.astype(np.int64)
-        numbers[numbers < 0] += self._num_rows
-        if numbers.min() < 0 or numbers.max() >= self._num_rows:
-            wrong = np.asarray(index)[(numbers < 0) | (numbers >= self._num_rows)][0]
-            raise IndexError(f"{self!r}: there is no row {wrong}")
+        if numbers.dtype != np.int64:
+            if numbers.size and numbers.dtype.kind not in "iu":
+                raise TypeError(f"row numbers are whole numbers, not {numbers.dtype}")
+            numbers = numbers.astype(np.int64)
+        if numbers.size and int(numbers.min()) < 0:
+            if int(numbers.min()) < -self._num_rows:
+                raise IndexError(f"{self!r}: there is no row {numbers.min()}")
+            numbers = np.where(numbers < 0, numbers + self._num_rows, numbers)
         return numbers
 
     def _from_end(self, index: int) -> int:

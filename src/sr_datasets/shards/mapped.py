@@ -1,5 +1,6 @@
 """Files mapped into memory, and the rows of many mapped shards as one address range."""
 
+import math
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -20,24 +21,15 @@ _NOT_MAPPED: Final = -2
 _OPEN_READERS = 8
 
 
-class _Window(NamedTuple):
-    """One pixel column of one shape, seen from every byte of the span: element ``p`` is the value at byte ``p``."""
-
-    size: int
-    """Bytes of a value."""
-    step: int
-    """Bytes from one value to the next."""
-    one: npt.NDArray[np.uint8]
-    """``(span, *shape)``, its last axis in bytes."""
-    flat: npt.NDArray[np.uint8]
-    """``(span, size)``: indexing with an array of positions gathers a batch in one call."""
-
-
 class _Kind(NamedTuple):
-    shape: Shape
-    lr: _Window
-    hr: _Window
-    wide: bool
+    """The pixel columns of one shape, seen from every byte of the span: element ``p`` is the value at byte ``p``."""
+
+    pair: tuple[int, npt.NDArray[np.uint8], int, npt.NDArray[np.uint8], bool]
+    """Bytes of an LR value and all LR values, ``(span, *shape)`` with the last axis in bytes; so for HR; uint16?"""
+    lr: npt.NDArray[np.uint8]
+    """LR values ``(span, bytes)``: indexing with an array of positions gathers a batch in one call."""
+    hr: npt.NDArray[np.uint8]
+    """HR values, as ``lr``."""
 
 
 class _Span(NamedTuple):
@@ -88,6 +80,10 @@ class MappedRows:
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
         self._span: _Span | None = None
         self._num_rows = int(self._starts[-1])
+        # Row r lies in a group between those of its bucket's ends: nearly always the search has one step.
+        self._shift = max(0, (self._num_rows // max(1, groups)).bit_length() - 1)
+        ends = np.arange((self._num_rows >> self._shift) + 2) << self._shift
+        self._buckets = np.searchsorted(self._starts, ends, side="right").data
         # Views for single rows: a memoryview hands out a Python int in 40 ns, an array in 100.
         self._starts_view = self._starts.data
         self._lr_view = self._lr.data
@@ -121,41 +117,41 @@ class MappedRows:
         """
         if not 0 <= row < self._num_rows:
             raise IndexError(f"there are {self._num_rows} rows, there is no row {row}")
-        group = bisect_right(self._starts_view, row) - 1
+        bucket = row >> self._shift
+        group = bisect_right(self._starts_view, row, self._buckets[bucket], self._buckets[bucket + 1]) - 1
         lr_at = self._lr_view[group]
-        if lr_at < 0 or self._span is None:
+        span = self._span
+        if lr_at < 0 or span is None:
             if lr_at == _UNOPENED:
                 self._open(int(self._shard[group]))
                 return self.pair(row)
             lr, hr = self._read(row, group)
             return lr.copy(), hr.copy()
+        base, length_at, _, kinds = span
+        lr_size, lr_one, hr_size, hr_one, wide = kinds[self._kind_view[group]].pair
         number = row - self._starts_view[group]
-        base, length_at, _, kinds = self._span
-        _, (lr_size, lr_step, lr_one, _), (hr_size, hr_step, hr_one, _), wide = kinds[self._kind_view[group]]
-        lr_at += number * lr_step - base
-        hr_at = self._hr_view[group] + number * hr_step - base
+        lr_at += number * (lr_size + PREFIX_BYTES) - base
+        hr_at = self._hr_view[group] + number * (hr_size + PREFIX_BYTES) - base
         if length_at(lr_at - PREFIX_BYTES) != lr_size or length_at(hr_at - PREFIX_BYTES) != hr_size:
             self._complain(row, group)
-        lr = lr_one[lr_at].copy()
-        hr = hr_one[hr_at].copy()
-        return (lr.view("<u2"), hr.view("<u2")) if wide else (lr, hr)
+        if wide:
+            return lr_one[lr_at].copy().view("<u2"), hr_one[hr_at].copy().view("<u2")
+        return lr_one[lr_at].copy(), hr_one[hr_at].copy()
 
     def batch(self, rows: npt.NDArray[np.int64]) -> tuple[Pixels, Pixels]:
         """Return ``lr`` and ``hr`` of several rows of one shape as two new arrays, ``(B, ...)``.
 
         Args:
-            rows: ``(B,)``, each from 0 to ``len - 1``, in any order.
+            rows: ``(B,)`` int64, each from 0 to ``len - 1``, in any order.
 
         Raises:
             IndexError: There is no such row.
             ShardError: A shard is missing, truncated or altered, or the rows have several shapes.
         """
-        if rows.size and not (rows.min() >= 0 and rows.max() < self._num_rows):
-            bad = rows[(rows < 0) | (rows >= self._num_rows)][0]
-            raise IndexError(f"there are {self._num_rows} rows, there is no row {bad}")
-        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        self._check(rows)
+        groups = self._starts.searchsorted(rows, "right") - 1
         lr_at = self._lr[groups]
-        if lr_at.size and (lr_at == _UNOPENED).any():
+        if not rows.size or lr_at.min() < 0:
             self._open_all(groups)
             lr_at = self._lr[groups]
         shape = self._one_shape(groups)
@@ -164,21 +160,20 @@ class MappedRows:
         span = self._span
         if not rows.size or span is None or lr_at.min() < 0:
             return self._read_batch(rows, groups, shape)
-        kind = span.kinds[self._kind_view[int(groups[0])]]
+        pair, lr_flat, hr_flat = span.kinds[self._kind_view[int(groups[0])]]
+        lr_size, _, hr_size, _, wide = pair
         numbers = rows - self._starts[groups]
-        lr_at += numbers * kind.lr.step - span.base
-        hr_at = self._hr[groups] + numbers * kind.hr.step - span.base
-        right = (span.lengths[lr_at - PREFIX_BYTES] == kind.lr.size) & (
-            span.lengths[hr_at - PREFIX_BYTES] == kind.hr.size
-        )
-        if not right.all():
-            worst = int(np.argmin(right))
+        lr_at += numbers * (lr_size + PREFIX_BYTES) - span.base
+        hr_at = self._hr[groups] + (numbers * (hr_size + PREFIX_BYTES) - span.base)
+        wrong = span.lengths[lr_at - PREFIX_BYTES] != lr_size
+        wrong |= span.lengths[hr_at - PREFIX_BYTES] != hr_size
+        if np.count_nonzero(wrong):
+            worst = int(np.argmax(wrong))
             self._complain(int(rows[worst]), int(groups[worst]))
-        lr, hr = kind.lr.flat[lr_at], kind.hr.flat[hr_at]
-        return (
-            lr.view(shape.dtype).reshape(len(rows), *shape.lr),
-            hr.view(shape.dtype).reshape(len(rows), *shape.hr),
-        )
+        lr, hr = lr_flat[lr_at], hr_flat[hr_at]
+        if wide:
+            lr, hr = lr.view("<u2"), hr.view("<u2")
+        return lr.reshape(-1, *shape.lr), hr.reshape(-1, *shape.hr)
 
     def row(self, row: int) -> dict[str, Any]:
         """Return a row without its pixels.
@@ -199,7 +194,8 @@ class MappedRows:
         Raises:
             ShardError: A shard is missing, truncated or altered.
         """
-        groups = np.searchsorted(self._starts, rows, side="right") - 1
+        self._check(rows)
+        groups = self._starts.searchsorted(rows, "right") - 1
         self._open_all(groups)
         return self._one_shape(groups) is not None
 
@@ -208,8 +204,15 @@ class MappedRows:
         if not groups.size:
             self._open(int(self._shard[0]))
             return self._shapes[self._kind_view[0]]
-        kinds = self._kind[groups]
-        return self._shapes[int(kinds[0])] if (kinds == kinds[0]).all() else None
+        first = self._kind_view[int(groups[0])]
+        same = len(self._shapes) == 1 or bool((self._kind[groups] == first).all())
+        return self._shapes[first] if same else None
+
+    def _check(self, rows: npt.NDArray[np.int64]) -> None:
+        # Seen without a sign a negative number is a huge one: one look instead of two.
+        if rows.size and int(rows.view(np.uint64).max()) >= self._num_rows:
+            bad = rows[(rows < 0) | (rows >= self._num_rows)][0]
+            raise IndexError(f"there are {self._num_rows} rows, there is no row {bad}")
 
     def _open_all(self, groups: npt.NDArray[np.intp]) -> None:
         for shard in np.unique(self._shard[groups[self._lr[groups] == _UNOPENED]]).tolist():
@@ -303,26 +306,26 @@ def _span_of(maps: Sequence[FileMap], shapes: Sequence[Shape]) -> _Span | None:
     length = max(mapped.address + len(mapped.array) for mapped in maps) - lowest.address
     kinds = []
     for shape in shapes:
-        wide = shape.dtype.itemsize
         if length * max(shape.lr_bytes, shape.hr_bytes) >= 1 << 62:
             return None  # NumPy counts the elements of a view in 63 bits
-        windows = [
-            _window(lowest.array, length, (*dims[:-1], dims[-1] * wide), size)
-            for dims, size in ((shape.lr, shape.lr_bytes), (shape.hr, shape.hr_bytes))
-        ]
-        kinds.append(_Kind(shape, windows[0], windows[1], wide > 1))
+        lr_one, lr_flat = _windows(lowest.array, length, shape.lr, shape.dtype.itemsize)
+        hr_one, hr_flat = _windows(lowest.array, length, shape.hr, shape.dtype.itemsize)
+        pair = (shape.lr_bytes, lr_one, shape.hr_bytes, hr_one, shape.dtype.itemsize > 1)
+        kinds.append(_Kind(pair, lr_flat, hr_flat))
     lengths = as_strided(
         lowest.array[:PREFIX_BYTES].view("<u4"), (length - PREFIX_BYTES + 1,), (1,), writeable=False
     )
     return _Span(lowest.address, lengths.item, lengths, tuple(kinds))
 
 
-def _window(array: npt.NDArray[np.uint8], length: int, dims: tuple[int, ...], size: int) -> _Window:
-    strides = tuple(int(np.prod(dims[axis + 1 :])) for axis in range(len(dims)))
+def _windows(
+    array: npt.NDArray[np.uint8], length: int, shape: tuple[int, ...], itemsize: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    dims = (*shape[:-1], shape[-1] * itemsize)
+    size = math.prod(dims)
+    strides = [math.prod(dims[axis + 1 :]) for axis in range(len(dims))]
     places = length - size + 1
-    return _Window(
-        size=size,
-        step=size + PREFIX_BYTES,
-        one=as_strided(array, (places, *dims), (1, *strides), writeable=False),
-        flat=as_strided(array, (places, size), (1, 1), writeable=False),
+    return (
+        as_strided(array, (places, *dims), (1, *strides), writeable=False),
+        as_strided(array, (places, size), (1, 1), writeable=False),
     )

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, TypeAlias
@@ -185,12 +186,12 @@ class Shape:
     @property
     def lr_bytes(self) -> int:
         """Bytes of ``lr`` of one row."""
-        return int(np.prod(self.lr)) * self.dtype.itemsize
+        return math.prod(self.lr) * self.dtype.itemsize
 
     @property
     def hr_bytes(self) -> int:
         """Bytes of ``hr`` of one row."""
-        return int(np.prod(self.hr)) * self.dtype.itemsize
+        return math.prod(self.hr) * self.dtype.itemsize
 
 
 def shape_of_columns(
