@@ -282,11 +282,11 @@ def test_the_hr_window_holds_the_hr_patch_and_no_more_than_the_halo(case):
 def test_what_lies_beyond_the_frame_does_not_matter(degradation):
     frame = noise((1, 47, 46))
     size = {"frame_height": 36, "frame_width": 36}
-    place = {"lr_top": 0, "lr_left": 0, "lr_height": 9, "lr_width": 9}
+    place = {"lr_top": 4, "lr_left": 3, "lr_height": 5, "lr_width": 6}
 
     lr = degrade(frame, degradation, 4, window_top=0, window_left=0, **place, **size)
 
-    np.testing.assert_array_equal(lr, degrade_frame(frame[:, :36, :36], degradation, 4))
+    np.testing.assert_array_equal(lr, degrade_frame(frame[:, :36, :36], degradation, 4)[:, 4:, 3:])
 
 
 def test_pixels_outside_the_hr_window_do_not_matter():
