@@ -127,11 +127,17 @@ class ShardReader:
     def metadata(self) -> dict[str, str]:
         """What the file says of itself: the writer's keys, without their prefix."""
         found = self._parquet().metadata.metadata or {}
-        return {
-            key.decode()[len(META_PREFIX) :]: value.decode()
-            for key, value in found.items()
-            if key.startswith(META_PREFIX.encode())
-        }
+        try:
+            return {
+                key.decode()[len(META_PREFIX) :]: value.decode()
+                for key, value in found.items()
+                if key.startswith(META_PREFIX.encode())
+            }
+        except UnicodeDecodeError as error:
+            raise ShardError(
+                f"{self.path}: the metadata in its footer is not text ({error}). "
+                "The shard is altered: copy or build it again."
+            ) from error
 
     @property
     def split(self) -> str | None:
