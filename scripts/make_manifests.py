@@ -438,12 +438,8 @@ def make_uvg(facts: Path) -> str:
         evidence["num_frames"] = (
             "INFERRED the RAW archive of the same clip" if y4m else "SEEN public-copy:68368121702"
         )
-        members = (
-            [row["member"], f"{scene}*.y4m" if y4m else f"{scene}*.yuv"]
-            if row["member"]
-            else [f"{scene}*.y4m"]
-        )
-        members = [member for member in members if member]
+        known_name = [f"**/{row['member']}"] if row["member"] else []
+        members = [*known_name, f"**/{scene}*.{'y4m' if y4m else 'yuv'}"]
         if row["member"]:
             evidence["members"] = f"SEEN {phoronix if y4m else 'public-copy:5905094061'}"
         notes = []

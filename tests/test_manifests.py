@@ -263,7 +263,7 @@ def test_uvg_has_the_seven_clips_with_the_traps_of_two():
     assert {name: clip.num_frames for name, clip in chosen.items() if clip.num_frames != 600} == {
         "ShakeNDry": 300
     }
-    assert chosen["ReadySetGo"].members[0].startswith("ReadySteadyGo_")
+    assert chosen["ReadySetGo"].members[0].startswith("**/ReadySteadyGo_")
 
 
 def test_what_uvg_says_of_its_archives_is_what_the_facts_say(facts: Path):

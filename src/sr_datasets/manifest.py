@@ -143,7 +143,8 @@ class Clip(FileFacts):
     archive: ClipId | None = None
     """The source's file that holds this clip, when it has no address of its own."""
     members: tuple[str, ...] = ()
-    """Glob patterns of the clip's members of the archive; the first pattern that fits is used."""
+    """Glob patterns of the clip's members of the archive; the first that fits is used. ``*`` stays within a
+    folder, ``**/`` is any number of folders. Of frames, as many must fit as ``num_frames`` says."""
     width: int | None = Field(default=None, ge=1)
     """Luma samples per row."""
     height: int | None = Field(default=None, ge=1)
