@@ -10,10 +10,13 @@ from the start instead and counts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import av
+import av.logging
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -47,11 +50,13 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
         DecodeError: It cannot be opened or has no video; a frame is damaged, transparent or out of
             order; size, format or rotation change on the way.
     """
-    with VideoFile(path, threads) as source:
+    with ExitStack() as opened:
+        source = opened.enter_context(VideoFile(path, threads))
         first: Shape | None = None
         interlaced, num_frames = False, 0
         packet_pts: list[int | None] = []
-        order = {"pts": _Order(), "dts": _Order()}
+        order = _Order()
+        log = opened.enter_context(_ffv1_log(source))
         for frame in source.decode(noting_pts(source.packets(), packet_pts)):
             shape = shape_of(path, frame, num_frames)
             if first is None:
@@ -63,17 +68,21 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
                 )
             source.check(frame, num_frames)
             planes_of(path, frame, shape, num_frames)  # for its check of the alpha plane
-            order["pts"].see(frame.pts, num_frames)
-            order["dts"].see(frame.dts, num_frames)
+            if any("CRC mismatch" in message for _, _, message in log):
+                raise DecodeError(
+                    f"{path}: frame {num_frames} or one just before does not have its own checksum (FFV1 CRC). "
+                    "It is damaged: fetch or copy the file again."
+                )
+            order.see(frame.pts, num_frames)
             interlaced = interlaced or frame.interlaced_frame
             num_frames += 1
         if first is None:
             raise DecodeError(
                 f"{path}: its video stream holds no frame that is shown. Fetch or copy it again."
             )
-        if problem := order["dts" if lacks_pts(source, packet_pts) else "pts"].problem:
+        if order.problem and not lacks_pts(source, packet_pts):
             raise DecodeError(
-                f"{path}: {problem} (in units of {source.time_base} s): the order of showing is unclear. Copy the "
+                f"{path}: {order.problem} (in units of {source.time_base} s): the order of showing is unclear. Copy the "
                 "stream into a new container with ffmpeg -c copy, or convert it."
             )
         stream, pixels = source.stream, first.pixels
@@ -102,6 +111,21 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
                 clip=clip,
             ),
         )
+
+
+@contextmanager
+def _ffv1_log(source: VideoFile) -> Iterator[list[tuple[int, str, str]]]:
+    """Collect what FFmpeg logs while it decodes FFV1: a wrong checksum is told there and nowhere else."""
+    if source.stream.codec_context.name != "ffv1":
+        yield []
+        return
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture(local=False) as log:
+            yield log
+    finally:
+        av.logging.set_level(level)
 
 
 @dataclass(slots=True)
@@ -143,7 +167,7 @@ class CompressedReader(ClipReader):
         self._source = VideoFile(path, threads)
         try:
             self._check_unchanged()
-            self._by_dts = False
+            self._untimed = False
             self._index = container_index(self._source, info.num_frames)
             self._quick = self._index is not None
             if not self._quick:
@@ -156,7 +180,7 @@ class CompressedReader(ClipReader):
 
     def _list_packets(self) -> None:
         self._quick = False
-        self._index, self._by_dts = list_packets(self._source, self.info.num_frames)
+        self._index, self._untimed = list_packets(self._source, self.info.num_frames)
 
     def _check_unchanged(self) -> None:
         found = (self._source.container.format.name, self._source.stream.codec_context.name)
@@ -179,10 +203,8 @@ class CompressedReader(ClipReader):
             yield Frame(planes_of(self.path, frame, shape, index), index, self._stamp(frame, index))
 
     def _stamp(self, frame: VideoFrame, index: int) -> int:
-        stamps = (frame.dts, frame.pts) if self._by_dts else (frame.pts, frame.dts)
-        for stamp in stamps:
-            if stamp is not None:
-                return stamp
+        if frame.pts is not None and not self._untimed:
+            return frame.pts
         return round(index / (self._source.frame_rate or 1) / self._source.time_base)
 
     def _decode(self, index: int) -> VideoFrame:

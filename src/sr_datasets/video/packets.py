@@ -78,7 +78,7 @@ def list_packets(source: VideoFile, num_frames: int) -> tuple[PacketIndex | None
 
     Returns:
         The table, or None when the packets cannot stand for the frames (some have no time or share
-        one, or their number is another); and whether frames must be told by dts.
+        one, or their number is another); and whether the time stamps mean nothing.
     """
     codec = source.stream.codec_context.name
     if codec in ("gif", "apng"):
@@ -166,8 +166,8 @@ def noting_pts(packets: Iterator[Packet], packet_pts: list[int | None]) -> Itera
 def lacks_pts(source: VideoFile, packet_pts: Sequence[int | None]) -> bool:
     """Tell whether a container stores no pts and FFmpeg made some up in the order of coding.
 
-    AVI is such a container. Where frames are reordered the decoder's order and dts are right, the
-    made-up pts are not (FFmpeg itself then falls back on dts, too).
+    AVI is such a container: where frames are reordered, the decoder's order is right and the stamps
+    are not (the ffmpeg command sees it by their going backwards, and falls back on dts).
     """
     if source.container.format.name != "avi" or not source.reorders:
         return False
