@@ -1,10 +1,10 @@
 """``PairDataset``: HR-LR patch pairs of a shard set as torch tensors, at the speed of memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import index as as_index
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -81,13 +81,11 @@ class PairDataset(Dataset[Sample]):
     def __repr__(self) -> str:
         return f"PairDataset({str(self.path)!r}, split={self.split!r}): {self._num_rows} rows"
 
-    @overload
-    def __getitem__(self, index: int) -> Sample: ...
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield every sample, in order."""
+        return (self[number] for number in range(self._num_rows))
 
-    @overload
-    def __getitem__(self, index: Many) -> Sample: ...
-
-    def __getitem__(self, index: int | Many) -> Sample:
+    def __getitem__(self, index: SupportsIndex | Many) -> Sample:
         """Return one sample, or one batch for a list, slice, array or tensor of row numbers.
 
         Raises:
@@ -117,15 +115,15 @@ class PairDataset(Dataset[Sample]):
         ]
         return samples if self._plain else [self._finish(sample) for sample in samples]
 
-    def row(self, index: int) -> dict[str, Any]:
+    def row(self, index: SupportsIndex) -> dict[str, Any]:
         """Return all that is known of a row, without its pixels (columns: ``docs/shards.md``).
 
         Raises:
             IndexError: There is no such row.
             ShardError: The shard is missing, truncated or altered there.
         """
-        index = as_index(index)
-        return self._rows.row(index if index >= 0 else self._from_end(index))
+        number = as_index(index)
+        return self._rows.row(number if number >= 0 else self._from_end(number))
 
     def _batch(self, index: Many) -> Sample:
         rows = self._numbers(index)

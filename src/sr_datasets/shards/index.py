@@ -34,17 +34,17 @@ def load_index(path: Path, split: str) -> RowIndex:
     """Find the row groups of a split.
 
     A finished set is read from ``sr-data.json`` and ``index.parquet`` alone, however many shards it
-    has. Of a folder of shards without them (its ``data/`` too), or of one shard, the footers are read.
+    has. Of a folder of nothing but shards, or of one shard, the footers are read.
 
     Raises:
-        ShardError: There are no shards, none of that split, or index and set contradict each other.
+        ShardError: There are no shards, none of that split, the set's build did not finish, or index
+            and set contradict each other.
     """
     if (path / SET_NAME).is_file():
         return _of_set(path, split)
     if path.is_file():
         return _of_footers(path, [path], split)
-    files = sorted(path.glob("*.parquet")) or sorted((path / DATA_DIR).glob("*.parquet"))
-    files = [file for file in files if file.name != INDEX_NAME]
+    files = sorted(file for file in path.glob("*.parquet") if file.name != INDEX_NAME)
     if not files:
         read_set(path)  # says what is there instead
     return _of_footers(path, files, split)
