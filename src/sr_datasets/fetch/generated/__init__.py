@@ -23,7 +23,7 @@ _NTSC = Fraction(30000, 1001)
 CLIPS: Mapping[str, ClipSpec] = MappingProxyType(
     {
         "leaves_1": ClipSpec("leaves", 101, 480, 270, _PAL, 16),
-        "leaves_2": ClipSpec("leaves", 102, 500, 278, _NTSC, 12),
+        "leaves_2": ClipSpec("leaves", 102, 502, 278, _NTSC, 12),
         "leaves_3": ClipSpec("leaves", 103, 480, 270, _PAL, 12),
         "depth_1": ClipSpec("depth", 201, 480, 270, _PAL, 12),
         "depth_2": ClipSpec("depth", 202, 480, 270, _NTSC, 12),
@@ -31,7 +31,7 @@ CLIPS: Mapping[str, ClipSpec] = MappingProxyType(
         "print_2": ClipSpec("print", 302, 640, 360, _PAL, 12),
         "print_3": ClipSpec("print", 303, 480, 270, _PAL, 12),
         "signs_1": ClipSpec("signs", 401, 480, 270, _PAL, 12),
-        "signs_2": ClipSpec("signs", 402, 500, 278, _NTSC, 12),
+        "signs_2": ClipSpec("signs", 402, 502, 278, _NTSC, 12),
         "fabric_1": ClipSpec("fabric", 501, 426, 240, _PAL, 12),
         "fabric_2": ClipSpec("fabric", 502, 480, 270, _NTSC, 12),
         "movers_1": ClipSpec("movers", 601, 480, 270, _NTSC, 12),

@@ -69,7 +69,7 @@ class Draws:
     def radius(self, smallest: int, largest: int) -> int:
         """Return a radius under the density r^-3, which makes a dead-leaves picture scale-invariant.
 
-        Under that law 1 / r^2 is uniform (Lee, Mumford and Huang, IJCV 41, 2001, section 3).
+        Under that law 1 / r^2 is uniform (the model: Lee, Mumford and Huang, IJCV 41, 2001).
         """
         inverse_square = self.between((1 << 48) // largest**2, (1 << 48) // smallest**2)
         return isqrt((1 << 48) // inverse_square)
@@ -89,7 +89,7 @@ def sine(angle: int) -> int:
 
     Example:
         >>> sine(0), sine(TURN // 12), sine(TURN // 4), sine(-TURN // 4)
-        (0, 8192, 16384, -16384)
+        (0, 8191, 16384, -16384)
     """
     half = TURN // 2
     angle %= TURN

@@ -70,7 +70,7 @@ class Canvas:
             shape: ``ellipse``, ``leaf`` (two arcs that meet in points) or ``board`` (a rectangle).
             x: Centre, in points; may lie outside the canvas.
             y: Centre, in points; may lie outside the canvas.
-            half_length: Half of the longer axis, in points, at most 4000.
+            half_length: Half of the longer axis, in points, 1..4000.
             half_width: Half of the shorter axis, in points: ``half_length // 5`` to ``half_length``; any for a board.
             angle: Direction of the longer axis in ``TURN`` units, clockwise on the screen.
             material: What the shape is made of.
