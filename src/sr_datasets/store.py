@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, ValidationError
 
 from sr_datasets.errors import StoreError
-from sr_datasets.files import locked, write_atomic
+from sr_datasets.files import disk_errors, locked, sha256_of, write_atomic
 from sr_datasets.manifest import HexSha256, VideoInfo
 from sr_datasets.models import Model
 
 LOCK_NAME = "sr-data.lock"
+
+Proof = Literal["sha256", "sha1", "md5", "pixels-sha256", "first-fetch", "generated", "imported"]
 
 
 class FileRecord(Model):
@@ -41,15 +46,40 @@ class ClipRecord(Model):
     files: tuple[FileRecord, ...]
     """Its files, in frame order."""
     sha256: HexSha256
-    """Digest of the clip: the file's own SHA-256, or that of the list of frame names and hashes."""
+    """Digest of the clip: the file's own SHA-256, or that of its frames (``digest_of``)."""
     origin: str
     """URL, ``imported`` or ``generated``."""
-    proof: Literal["sha256", "md5", "sha1", "first-fetch", "generated", "imported"]
-    """What the bytes were checked against; ``first-fetch`` and ``imported`` are trusted on first sight."""
+    proof: Proof
+    """What the bytes were checked against: a checksum of the manifest (for clips out of an archive, the
+    archive's). ``first-fetch`` and ``imported`` were trusted on first sight."""
     etag: str = ""
     """The server's tag of the bytes, if it sent one."""
+    partial_of: int | None = None
+    """Frames that the manifest lists, when fewer were accepted (``sr-data import --allow-partial``)."""
     info: VideoInfo
     """What the clip says of itself."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the sum of its files' sizes."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def digest_of(files: Iterable[FileRecord], *, media: str) -> str:
+    """Return the digest of a clip: its file's SHA-256; for frames, that of what ``sha256sum`` prints.
+
+    That is, in frame order, a line of hash, two spaces and file name each, without folders.
+
+    Args:
+        files: The clip's files, in frame order.
+        media: As ``Clip.media``.
+    """
+    several = list(files)
+    if media != "frames":
+        (file,) = several
+        return file.sha256
+    lines = "".join(f"{file.sha256}  {file.path.rpartition('/')[2]}\n" for file in several)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 class _Lock(Model):
@@ -69,21 +99,22 @@ class Store:
     """A data folder.
 
     ``ROOT/sr-data.lock`` lists every clip with its files, sizes, hashes and probe; files lie in
-    ``ROOT/<source>/``. Two processes may use one store: the lock file is rewritten whole, under a
-    lock between processes.
+    ``ROOT/<source>/``, and in ``ROOT/<source>/.incoming/`` until they are whole and checked. Two processes may
+    use one store: the lock file is rewritten whole, under a lock between processes.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = root if root is not None else default_root()
+        self._seen: tuple[tuple[int, int, int], dict[str, ClipRecord]] | None = None
 
     def records(self, source: str | None = None) -> list[ClipRecord]:
         """Return what is here, of one source or of all, sorted by source and clip."""
-        clips = self._read().clips
+        clips = self._read()
         return [clips[key] for key in sorted(clips) if source is None or clips[key].source == source]
 
     def find(self, source: str, clip: str) -> ClipRecord | None:
         """Return the record of a clip, or None when it is not here."""
-        return self._read().clips.get(f"{source}/{clip}")
+        return self._read().get(f"{source}/{clip}")
 
     def get(self, source: str, clip: str) -> ClipRecord:
         """Return the record of a clip.
@@ -103,48 +134,121 @@ class Store:
         """Return where a clip's file or folder lies."""
         return self.root / record.path
 
-    def check(self, record: ClipRecord) -> None:
-        """Look whether a clip's files have the size and time of when they were verified: quick, no hashing.
+    def place_for(self, source: str, clip: str, suffix: str) -> Path:
+        """Return where a clip belongs: its id with the file's suffix, or the id alone for a folder of frames."""
+        name = clip if clip.lower().endswith(suffix.lower()) else clip + suffix
+        return self.root / source / name
+
+    def incoming(self, source: str) -> Path:
+        """Return the folder where a source's files lie while they are not yet whole and checked."""
+        return self.root / source / ".incoming"
+
+    def lock(
+        self, source: str, name: str, *, waiting: Callable[[], None] | None = None
+    ) -> AbstractContextManager[None]:
+        """Hold what belongs to one clip, or to one archive of a source, against other processes."""
+        return locked(self.root / ".locks" / source / name, waiting=waiting)
+
+    def record_file(self, path: Path, sha256: str) -> FileRecord:
+        """Return the record of a file of the store whose hash is known."""
+        stat = path.stat()
+        return FileRecord(
+            path=path.relative_to(self.root).as_posix(),
+            size_bytes=stat.st_size,
+            sha256=sha256,
+            mtime_ns=stat.st_mtime_ns,
+        )
+
+    def put(self, *records: ClipRecord) -> None:
+        """Add or replace records, all at once.
 
         Raises:
-            StoreError: A file is missing or was changed since.
+            SrDataError: The disk is full, or the store cannot be written.
         """
+        with disk_errors(f"the store {self.root}", self.root), locked(self.root / ".locks" / "lock"):
+            clips = dict(self._read())
+            clips.update({f"{record.source}/{record.clip}": record for record in records})
+            lock = _Lock(clips=dict(sorted(clips.items())))
+            write_atomic(self.root / LOCK_NAME, (lock.model_dump_json(indent=1) + "\n").encode())
+
+    def problems(
+        self, record: ClipRecord, *, full: bool = False, advance: Callable[[int], None] | None = None
+    ) -> list[str]:
+        """Return what is wrong with a clip's files, one sentence each; an empty list when nothing is.
+
+        Args:
+            record: The clip.
+            full: Compare SHA-256, and not the time; otherwise size and time of modification.
+            advance: Told the bytes of each file that was looked at.
+        """
+        found = []
         for file in record.files:
             path = self.root / file.path
             try:
                 stat = path.stat()
+                if stat.st_size != file.size_bytes:
+                    found.append(f"{path} has {stat.st_size} bytes, its record says {file.size_bytes}")
+                elif full and (sha256 := sha256_of(path)) != file.sha256:
+                    found.append(f"{path} has SHA-256 {sha256}, its record says {file.sha256}")
+                elif not full and stat.st_mtime_ns != file.mtime_ns:
+                    found.append(
+                        f"{path} was modified after it was brought in (sr-data verify --full tells whether its bytes "
+                        "are the same)"
+                    )
             except FileNotFoundError:
-                found = "is missing"
-            else:
-                if (stat.st_size, stat.st_mtime_ns) == (file.size_bytes, file.mtime_ns):
-                    continue
-                found = "was changed since it was verified"
-            raise StoreError(
-                f"{record.source}/{record.clip}: {path} {found}. Check it with `sr-data verify --full "
-                f"{record.source}/{record.clip}`, or bring it in again."
-            )
+                found.append(f"{path} is missing")
+            except OSError as error:
+                found.append(f"{path} cannot be read: {error.strerror}")
+            if advance is not None:
+                advance(file.size_bytes)
+        return found
 
-    def put(self, *records: ClipRecord) -> None:
-        """Add or replace records, all at once."""
-        with locked(self.root / ".locks" / "lock"):
-            clips = dict(self._read().clips)
-            clips.update({f"{record.source}/{record.clip}": record for record in records})
-            self._write(clips)
+    def check(self, record: ClipRecord) -> None:
+        """Make sure, by size and time, that a clip's files are those that were brought in.
 
-    def _read(self) -> _Lock:
+        Raises:
+            StoreError: One is missing or was changed.
+        """
+        if found := self.problems(record):
+            raise StoreError(f"{record.source}/{record.clip}: {found[0]}. {how_to_repair(record)}")
+
+    def refresh(self, record: ClipRecord) -> ClipRecord | None:
+        """Look at the bytes of files that only seem changed, such as those of a copied store.
+
+        Returns:
+            The record, with new times if the hashes still hold; None if a file is missing or has other bytes.
+        """
+        if not self.problems(record):
+            return record
+        if self.problems(record, full=True):
+            return None
+        files = tuple(self.record_file(self.root / file.path, file.sha256) for file in record.files)
+        fresh = record.model_copy(update={"files": files})
+        self.put(fresh)
+        return fresh
+
+    def _read(self) -> dict[str, ClipRecord]:
         path = self.root / LOCK_NAME
         try:
-            text = path.read_bytes()
+            stat = path.stat()
+            # The file is only ever replaced, so that its inode changes with its content.
+            state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if self._seen is None or self._seen[0] != state:
+                self._seen = state, _Lock.model_validate_json(path.read_bytes()).clips
         except FileNotFoundError:
-            return _Lock(clips={})
-        try:
-            return TypeAdapter(_Lock).validate_json(text)
-        except ValueError as error:
+            return {}
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise StoreError(
-                f"{path} is not a lock file of this version: {error}. Restore it from a copy, or move it away "
-                "and import the files again with sr-data import."
+                f"{path} is not a lock file of this version: {where}: {first['msg']}. Restore it from a copy, or move "
+                "it away and bring the files in again with sr-data fetch or sr-data import."
             ) from error
+        return self._seen[1]
 
-    def _write(self, clips: dict[str, ClipRecord]) -> None:
-        lock = _Lock(clips=dict(sorted(clips.items())))
-        write_atomic(self.root / LOCK_NAME, (lock.model_dump_json(indent=1) + "\n").encode())
+
+def how_to_repair(record: ClipRecord) -> str:
+    """Return the sentence that says how a clip that is wrong is brought in again."""
+    if record.origin == "imported":
+        return f"Bring it in again with: sr-data import {record.source} PATH"
+    return f"Bring it in again with: sr-data fetch {record.source}/{record.clip}"

@@ -175,6 +175,10 @@ def _damage_of(name: str) -> Iterator[None]:
     """Turn what the archive libraries raise on damaged files into one sentence."""
     try:
         yield
+    except OSError as error:
+        if error.errno is not None:
+            raise  # of the disk; bz2 and gzip raise their own without a number
+        raise _damaged(name, error) from error
     except (
         zipfile.BadZipFile,
         tarfile.TarError,
@@ -183,10 +187,14 @@ def _damage_of(name: str) -> Iterator[None]:
         EOFError,
         NotImplementedError,
     ) as error:
-        raise FetchError(
-            f"{name} cannot be unpacked: {str(error) or type(error).__name__}. The archive is damaged or of an "
-            "unknown kind: delete it and fetch it again."
-        ) from error
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str, error: Exception) -> FetchError:
+    return FetchError(
+        f"{name} cannot be unpacked: {str(error) or type(error).__name__}. The archive is damaged or of an "
+        "unknown kind: delete it and fetch it again."
+    )
 
 
 class _Archive(ABC):
@@ -231,6 +239,9 @@ class _Zip(_Archive):
     def _problem(info: zipfile.ZipInfo) -> str:
         if info.flag_bits & 0x1:
             return "is encrypted"
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # The library unpacks bzip2 and LZMA members of a zip with no bound on memory.
+            return f"is packed by method {info.compress_type}; only stored and deflated members are read"
         # The upper half holds Unix's file type; 0 stands for archives made elsewhere.
         kind = info.external_attr >> 28 if info.create_system == 3 else 0
         return "" if kind in (0, 0o10) else "is a link or a device"

@@ -145,8 +145,17 @@ def fetch_file(
         return _Download(file, dest, name, progress, patience, stack).run()
 
 
+def noted_sha256(dest: Path) -> str:
+    """Return the SHA-256 of the last file that was fetched to ``dest``, while its note is there, or an empty text."""
+    note = _Note.read(dest)
+    return note.sha256 if note else ""
+
+
 def discard(dest: Path) -> None:
-    """Delete what a fetch of ``dest`` keeps beside it: the partial file, its note and a rejected file."""
+    """Delete what a fetch of ``dest`` keeps beside it: partial and rejected files, its note and its lock.
+
+    For the caller who has taken the file away and keeps others from fetching it meanwhile.
+    """
     for path in (_part(dest), _note_path(dest), _rejected(dest), dest.with_name(f".{dest.name}.lock")):
         path.unlink(missing_ok=True)
 

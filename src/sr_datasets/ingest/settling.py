@@ -1,0 +1,178 @@
+"""The last steps that every way in shares: hash, probe, hold against the manifest, name, record."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from sr_datasets.errors import FetchError, HashMismatchError, SrDataError
+from sr_datasets.fetch import archive as archives
+from sr_datasets.files import Digests, disk_errors, iter_chunks, move_into_place, remove
+from sr_datasets.manifest import Clip, FileFacts, Source, Status, VideoInfo
+from sr_datasets.progress import Progress
+from sr_datasets.store import ClipRecord, Proof, Store, digest_of
+from sr_datasets.video import probe
+from sr_datasets.video.pictures import frame_paths
+
+CHECKSUMS: tuple[Literal["sha256", "sha1", "md5"], ...] = ("sha256", "sha1", "md5")
+
+
+def unpack_clip(
+    source: Source,
+    clip: Clip,
+    archive_path: Path,
+    store: Store,
+    *,
+    origin: str,
+    proof: Proof,
+    etag: str,
+    keep: bool,
+    progress: Progress,
+) -> ClipRecord:
+    """Take one clip out of an archive."""
+    name = f"{source.id}/{clip.id}"
+    folder = store.incoming(source.id) / f"{clip.id}.members"
+    count = clip.num_frames if clip.media == "frames" else 1
+    label = f"{name} in {archive_path.name}"
+    try:
+        files = archives.extract(archive_path, clip.members, folder, expected_count=count, name=label)
+        if clip.media == "frames":
+            files = frame_paths(folder)
+        hashes = []
+        for file in files:
+            digests = hash_file(file, clip)
+            hashes.append(digests.hexdigest("sha256"))
+            if clip.media != "frames" and (wrong := wrong_checksum(clip, digests)):
+                raise HashMismatchError(
+                    f"{label}: member {file.name} {wrong}. Correct the manifest, or report it."
+                )
+        old = store.find(source.id, clip.id)
+        whole = folder if clip.media == "frames" else files[0]
+        return settle(
+            source, clip, whole, store, hashes, origin=origin, proof=proof, etag=etag, progress=progress,
+            must_be=old.sha256 if old is not None and keep and old.origin != "imported" else None,
+        )  # fmt: skip
+    finally:
+        remove(folder)
+
+
+def settle(
+    source: Source,
+    clip: Clip,
+    incoming: Path,
+    store: Store,
+    hashes: Sequence[str],
+    *,
+    origin: str,
+    proof: Proof,
+    etag: str = "",
+    must_be: str | None = None,
+    progress: Progress,
+    info: VideoInfo | None = None,
+    partial_of: int | None = None,
+) -> ClipRecord:
+    """Probe a clip whose bytes are proven, give it its final name and record it."""
+    name = f"{source.id}/{clip.id}"
+    if info is None:
+        info = probe(incoming, clip=clip)
+        own_proof = proof in CHECKSUMS and clip.archive is None
+        for wrong, firm in wrong_facts(clip, info):
+            if firm and not own_proof:
+                raise FetchError(
+                    f"{name}: what came {wrong}. It is another file than the manifest describes, or the manifest is "
+                    "wrong: compare with the publisher's page, then correct the manifest."
+                )
+            progress.log(f"{name}: the file {wrong}; the file is taken as it is")
+    final = store.place_for(source.id, clip.id, "" if incoming.is_dir() else incoming.suffix)
+    paths = frame_paths(incoming) if incoming.is_dir() else [incoming]
+    records = tuple(store.record_file(path, sha256) for path, sha256 in zip(paths, hashes, strict=True))
+    places = [final / path.name if incoming.is_dir() else final for path in paths]
+    records = tuple(
+        record.model_copy(update={"path": place.relative_to(store.root).as_posix()})
+        for record, place in zip(records, places, strict=True)
+    )
+    digest = digest_of(records, media=info.media)
+    if must_be is not None and digest != must_be:
+        raise HashMismatchError(
+            f"{name}: what came has the digest {digest}, sr-data.lock says {must_be} since the clip was first brought "
+            "in. Run the fetch with --force to accept the new one."
+        )
+    old = store.find(source.id, clip.id)
+    record = ClipRecord(
+        source=source.id,
+        clip=clip.id,
+        path=final.relative_to(store.root).as_posix(),
+        files=records,
+        sha256=digest,
+        origin=origin,
+        proof=proof,
+        etag=etag,
+        partial_of=partial_of,
+        info=info,
+    )
+    with disk_errors(name, store.root):
+        if incoming != final:
+            move_into_place(incoming, final)
+        store.put(record)
+        if old is not None and old.path != record.path:
+            remove(store.path_of(old))
+    return record
+
+
+def wrong_facts(clip: Clip, info: VideoInfo) -> list[tuple[str, bool]]:
+    """Return how a clip differs from its manifest, and whether the manifest's fact is a firm one."""
+    wrong = []
+    pairs: list[tuple[str, object, object]] = [
+        ("width", clip.width, info.width),
+        ("height", clip.height, info.height),
+        ("num_frames", clip.num_frames, info.num_frames),
+        ("pixel_format", clip.pixel_format, info.pixel_format),
+        ("frame_rate", clip.frame_rate, info.frame_rate),
+    ]
+    for fact, stated, found in pairs:
+        if stated is not None and stated != found:
+            evidence = clip.evidence_of(fact)
+            known = f" ({evidence.status} {evidence.where})" if evidence.status is not Status.UNKNOWN else ""
+            firm = fact in ("width", "height", "num_frames") and evidence.status is not Status.INFERRED
+            words = fact.replace("num_frames", "number of frames").replace("_", " ")
+            wrong.append((f"has the {words} {found}, the manifest says {stated}{known}", firm))
+    return wrong
+
+
+def hash_file(path: Path, facts: FileFacts) -> Digests:
+    """Return the hashes of a file: SHA-256, and those that the manifest has."""
+    digests = Digests(["sha256", *(name for name in ("sha1", "md5") if getattr(facts, name))])
+    for piece in iter_chunks(path):
+        digests.update(piece)
+    return digests
+
+
+def wrong_checksum(facts: FileFacts, digests: Digests) -> str | None:
+    """Return how a file differs from its checksums and size in the manifest, or None."""
+    titles = {"sha256": "SHA-256", "sha1": "SHA-1", "md5": "MD5"}
+    for name in CHECKSUMS:
+        stated = getattr(facts, name)
+        if stated and digests.hexdigest(name) != stated:
+            evidence = facts.evidence_of(name)
+            known = f" ({evidence.status} {evidence.where})" if evidence.status is not Status.UNKNOWN else ""
+            return f"has {titles[name]} {digests.hexdigest(name)}, the manifest says {stated}{known}"
+    if facts.size_bytes is not None and digests.num_bytes != facts.size_bytes:
+        return f"has {digests.num_bytes} bytes, the manifest says {facts.size_bytes}"
+    return None
+
+
+def raise_together(
+    failures: list[tuple[str, SrDataError]], wanted: int, verb: str, kind: type[SrDataError]
+) -> None:
+    """Raise the only failure as it is, or one error that has them all."""
+    if len(failures) == 1:
+        raise failures[0][1]
+    reasons = "\n".join(str(error) for _, error in failures)
+    raise kind(
+        f"{', '.join(name for name, _ in failures[:6])}{', ...' if len(failures) > 6 else ''} could not be {verb}; "
+        f"what came of the {clips_text(wanted)} is in the store.\n{reasons}"
+    )
+
+
+def clips_text(count: int) -> str:
+    """Return a number of clips in words."""
+    return f"{count} clip" if count == 1 else f"{count} clips"
