@@ -443,6 +443,21 @@ def test_a_cut_clip_is_refused(tmp_path: Path, name: str, part: float):
         probe(path)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.avi"])
+def test_a_clip_that_is_cut_between_two_frames_is_refused(tmp_path: Path, name: str):
+    path = tmp_path / name
+    formula_clip(
+        path, num_frames=30, container_options={"movflags": "faststart"} if name == "a.mp4" else None
+    )
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        end = (packets[-2].pos or 0) + packets[-2].size + (8 if name == "a.avi" else 0)
+    path.write_bytes(path.read_bytes()[:end])
+
+    with pytest.raises(DecodeError, match=rf"{name}: the file is cut: it has \d+ bytes"):
+        probe(path)
+
+
 @pytest.mark.parametrize(
     ("codec", "message"),
     [

@@ -214,6 +214,17 @@ def test_kinds_of_pictures_that_are_not_read_are_named(tmp_path: Path):
         probe(tmp_path / "a.jpg")
 
 
+def test_animated_and_other_pictures_are_no_frames(tmp_path: Path):
+    frames = [Image.fromarray(coordinates(number=number)) for number in range(3)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(DecodeError, match="an animated PNG"):
+        probe(tmp_path / "a.png")
+
+    frames[0].save(tmp_path / "a.tif")
+    with pytest.raises(DecodeError, match=r"a\.tif: a picture of a kind that is not read \(tiff_pipe\)"):
+        probe(tmp_path / "a.tif")
+
+
 def test_a_folder_that_changed_after_the_probe_is_refused(tmp_path: Path):
     folder = write_folder(tmp_path / "clip", ["1.png", "2.png"])
     info = probe(folder)
@@ -238,11 +249,8 @@ def test_planes_do_not_share_memory_with_later_frames(tmp_path: Path):
 
 
 def test_the_real_picture_sets_are_read(real_data: Path):
-    calendar = (
-        probe(real_data / "vid4" / "calendar" / "GT") if (real_data / "vid4/calendar/GT").is_dir() else None
-    )
-    if calendar is not None:
-        assert (calendar.width, calendar.height, calendar.model) == (720, 576, "rgb")
+    calendar = probe(real_data / "vid4" / "calendar" / "GT")
+    assert (calendar.width, calendar.height, calendar.model, calendar.container) == (720, 576, "rgb", "png")
     for path in sorted((real_data / "set5" / "GT").glob("*.png")):
         info = probe(path)
         with Image.open(path) as image:

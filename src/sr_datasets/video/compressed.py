@@ -52,6 +52,11 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
     """
     with ExitStack() as opened:
         source = opened.enter_context(VideoFile(path, threads))
+        if source.container.format.name.endswith("_pipe"):
+            raise DecodeError(
+                f"{path}: a picture of a kind that is not read ({source.container.format.name}); PNG, JPEG and BMP "
+                "are. Convert it to PNG."
+            )
         first: Shape | None = None
         interlaced, num_frames = False, 0
         packet_pts: list[int | None] = []

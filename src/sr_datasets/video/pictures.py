@@ -159,6 +159,13 @@ def _read_head(path: Path) -> _Head:
             start = file.read(26)
         with Image.open(path) as image:
             kind, mode, (width, height) = image.format or "", image.mode, image.size
+            kind = (
+                "JPEG" if kind == "MPO" else kind
+            )  # a JPEG with a second picture behind it, as cameras write
+            if kind == "PNG" and getattr(image, "is_animated", False):
+                raise DecodeError(
+                    f"{path}: an animated PNG. Convert it to a video, or to a folder of frames."
+                )
             if kind == "JPEG" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
                 width, height = height, width
     except _PILLOW_ERRORS as error:
@@ -192,7 +199,7 @@ def _load(path: Path) -> tuple[Plane, ...]:
             return decode_picture(path)
         with Image.open(path) as image:
             image.load()
-            upright = ImageOps.exif_transpose(image) if image.format == "JPEG" else image
+            upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO") else image
             return _planes(path, upright)
     except _PILLOW_ERRORS as error:
         raise _damaged(path, error) from error

@@ -15,14 +15,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sr_datasets.errors import DecodeError
+from sr_datasets.video.whole import check_whole
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
 
 # Playlists and the like read other files than the one that is named; text is not video.
 _REFUSED = {"hls", "dash", "concat", "tty", "image2", "sdp", "rtsp", "lavfi", "rawvideo", "imf"}
-
-
-_EBML, _SEGMENT, _VOID = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\xec"
 
 
 class LostError(Exception):
@@ -34,7 +32,7 @@ class VideoFile:
 
     def __init__(self, path: Path, threads: int) -> None:
         self.path = path
-        check_matroska_whole(path)
+        check_whole(path)
         with av_errors(path, "cannot be opened as video"):
             self.container: InputContainer = av.open(
                 f"file:{path}",
@@ -143,34 +141,3 @@ def av_errors(path: Path, what: str) -> Iterator[None]:
 
 def _positive(value: Fraction | None) -> Fraction | None:
     return Fraction(value) if value else None
-
-
-def check_matroska_whole(path: Path) -> None:
-    """Refuse a Matroska or WebM file that is shorter than it says; FFmpeg reads it to its end in silence.
-
-    RFC 8794 section 5 (element ids and sizes) and RFC 9559 section 5.1 (EBML header, then Segment).
-
-    Raises:
-        DecodeError: The Segment reaches beyond the end of the file.
-    """
-    with path.open("rb") as file:
-        head = file.read(4096)
-    at, size = 0, path.stat().st_size
-    while head[at : at + 4] in (_EBML, _SEGMENT) or head[at : at + 1] == _VOID:
-        segment = head[at : at + 4] == _SEGMENT
-        at += 1 if head[at : at + 1] == _VOID else 4
-        if at >= len(head) or not head[at]:
-            return
-        length = 9 - head[at].bit_length()
-        value = int.from_bytes(head[at : at + length], "big") & ((1 << 7 * length) - 1)
-        at += length
-        if segment:
-            if (
-                value != (1 << 7 * length) - 1 and at + value > size
-            ):  # all ones: written live, of unknown size
-                raise DecodeError(
-                    f"{path}: the file is cut: it has {size} bytes, its header says {at + value}. "
-                    "Fetch or copy it again."
-                )
-            return
-        at += value
