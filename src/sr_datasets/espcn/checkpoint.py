@@ -1,0 +1,189 @@
+"""Models and training states as files: safetensors, with one JSON header that says what they are.
+
+Nothing is ever unpickled, so that a file of unknown origin can be opened. The header holds no time, host or path:
+the same run writes the same bytes.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sr_datasets import __version__
+from sr_datasets.errors import ModelError
+from sr_datasets.espcn.config import EspcnConfig, TrainConfig
+from sr_datasets.espcn.model import Espcn
+from sr_datasets.files import atomic_path
+from sr_datasets.models import Model
+
+MODEL_NAME: Final = "model.safetensors"
+"""The model to use: the running mean of the weights at the last checkpoint."""
+BEST_NAME: Final = "best.safetensors"
+"""The model with the highest PSNR on the validation split, when the shards have one."""
+STATE_NAME: Final = "last.safetensors"
+"""All that a run needs to go on as if it had not stopped."""
+
+# One key, so that the file's bytes do not depend on the order of a hash table.
+_HEADER_KEY = "sr-datasets"
+
+
+class DataFacts(Model):
+    """What a model was trained on."""
+
+    recipe: dict[str, Any]
+    """The recipe of the set, as it was built."""
+    content_digest: str
+    """Digest of the whole set: rows, draws and pixels (docs/shards.md)."""
+    shards: dict[str, str]
+    """SHA-256 of each shard that was learnt from, by name."""
+    sources: dict[str, int]
+    """Clips of each source among the set's inputs."""
+    rows: int
+    """Patch pairs that were learnt from."""
+
+
+class Header(Model):
+    """What a file says of itself."""
+
+    format: Literal[1] = 1
+    """Version of the file format."""
+    kind: Literal["model", "state"]
+    """``model``: the weights to use; ``state``: a training run that can go on."""
+    model: EspcnConfig
+    """The network."""
+    step: int = Field(default=0, ge=0)
+    """Training steps done."""
+    val_psnr: float | None = None
+    """PSNR on the validation split at this step, dB; luma of 0..255, all pixels of all patches as one picture."""
+    best_val_psnr: float | None = None
+    """The highest until this step."""
+    train: TrainConfig | None = None
+    """How it was trained."""
+    data: DataFacts | None = None
+    """What it was trained on."""
+    versions: dict[str, str] = Field(
+        default_factory=lambda: {"sr-datasets": __version__, "torch": str(torch.__version__)}
+    )
+    """Versions of the packages that made it."""
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
+    """Write tensors and their header, whole or not at all.
+
+    Raises:
+        ModelError: A number is infinite or not a number: such a file would be of no use.
+    """
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{path} was not written: {name} holds numbers that are not finite.")
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(header.model_dump(mode="json"), sort_keys=True)
+    with atomic_path(path) as partial:
+        save_file(plain, partial, metadata={_HEADER_KEY: text})
+
+
+def read_header(path: Path) -> Header:
+    """Return what a model or a training state says of itself.
+
+    Raises:
+        ModelError: The file is missing, damaged or foreign.
+    """
+    header, _ = _read(path, tensors=False)
+    return header
+
+
+def read_tensors(path: Path, *, kind: Literal["model", "state"]) -> tuple[Header, dict[str, Tensor]]:
+    """Return header and tensors of a file of ours, on the CPU.
+
+    Raises:
+        ModelError: The file is missing, damaged, foreign, or of the other kind.
+    """
+    header, tensors = _read(path, tensors=True)
+    if header.kind != kind:
+        wanted = {"model": f"a model ({MODEL_NAME})", "state": f"a training state ({STATE_NAME})"}
+        raise ModelError(
+            f"{path} is {wanted[header.kind]}, needed is {wanted[kind]}: it lies in the same folder."
+        )
+    return header, tensors
+
+
+def save_model(path: Path, model: Espcn, header: Header) -> None:
+    """Write a network's weights with their header."""
+    save_tensors(path, dict(model.state_dict()), header)
+
+
+def load_model(path: Path) -> tuple[Espcn, Header]:
+    """Return the network of a file, or of a folder that ``train`` wrote, ready to use on the CPU.
+
+    Raises:
+        ModelError: The file is missing, damaged or foreign.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / MODEL_NAME
+    header, tensors = read_tensors(path, kind="model")
+    model = Espcn(header.model)
+    copy_into(dict(model.state_dict()), tensors, path)
+    return model.eval(), header
+
+
+def copy_into(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Fill tensors with those of a file; names, shapes and types must be the same.
+
+    Raises:
+        ModelError: They differ, or a number is infinite or not a number.
+    """
+    expected, found = (
+        {name: _kind_of(tensor) for name, tensor in each.items()} for each in (targets, tensors)
+    )
+    if expected != found:
+        odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        raise ModelError(
+            f"{path} does not hold the network of its header: {odd[0]} is {found.get(odd[0], 'missing')}, expected "
+            f"{expected.get(odd[0], 'no such tensor')}. The file was altered: train again or take another copy."
+        )
+    for name, target in targets.items():
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise ModelError(
+                f"{path}: {name} holds numbers that are not finite. Take another copy, or train again."
+            )
+        with torch.no_grad():
+            target.copy_(tensors[name])
+
+
+def _kind_of(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
+    advice = "Models are made by: sr-data train DIR --out FOLDER"
+    if not path.is_file():
+        raise ModelError(f"{path} is not there. {advice}")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            text = (file.metadata() or {}).get(_HEADER_KEY)
+            if text is None:
+                raise ModelError(f"{path} is a safetensors file without the header of sr-datasets. {advice}")
+            found = {name: file.get_tensor(name).clone() for name in file.keys()} if tensors else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} is not a whole safetensors file ({error}). Pickled files (.pt, .pth) are never opened, since "
+            f"they can run code. {advice}"
+        ) from error
+    try:
+        header = Header.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'header'}: {problem['msg']}"
+            for problem in error.errors()[:3]
+        )
+        raise ModelError(
+            f"{path}: its header is not one that this version of sr-datasets reads: {problems}"
+        ) from error
+    return header, found

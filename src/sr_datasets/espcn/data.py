@@ -1,0 +1,235 @@
+"""From a shard set to batches on the device: in RAM whole when it fits, through a ``DataLoader`` when not."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from sr_datasets.dataset import PairDataset
+from sr_datasets.errors import ModelError, ShardError
+from sr_datasets.espcn.checkpoint import DataFacts
+from sr_datasets.espcn.config import TrainConfig
+from sr_datasets.espcn.order import SampleOrder
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.sets import DATA_DIR, SetInfo, read_set
+
+Batch: TypeAlias = tuple[Tensor, Tensor]
+
+RAM_BYTES: Final = 2 << 30
+"""Pixels of a split up to which it is held in memory as one tensor."""
+
+_ROWS_AT_ONCE = 4096
+_STEPS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PatchSet:
+    """One split of a shard set, ready to be trained on."""
+
+    dataset: PairDataset
+    """Its rows."""
+    pixels: Batch | None
+    """``lr`` and ``hr`` of every row in the stored type, when they fit in memory."""
+    peak: float
+    """What a sample of 1.0 is stored as: 255 for 8 bits."""
+
+    @property
+    def num_rows(self) -> int:
+        """Patch pairs."""
+        return len(self.dataset)
+
+    def batches(
+        self, config: TrainConfig, *, first_step: int, device: torch.device, workers: int
+    ) -> Iterator[Batch]:
+        """Yield the batches of steps ``first_step`` to the last: float32 on 0..1, turned, on the device.
+
+        What a step gets does not depend on the step that the run began at, nor on where the pixels lie.
+        """
+        batch_rows = _BatchRows(self.num_rows, config, first_step)
+        for (lr, hr), turns in zip(
+            self._stored(batch_rows, device, workers), batch_rows.turns(), strict=True
+        ):
+            lr, hr = (self.to_unit(pixels.to(device, non_blocking=True)) for pixels in (lr, hr))
+            if config.augment:
+                codes = turns.to(device, non_blocking=True)
+                lr, hr = turned(lr, codes), turned(hr, codes)
+            yield lr, hr
+
+    def in_order(self, batch_size: int, device: torch.device) -> Iterator[Batch]:
+        """Yield every row once, in the set's order, not turned."""
+        for first in range(0, self.num_rows, batch_size):
+            sample = self.dataset[slice(first, first + batch_size)]
+            yield self.to_unit(sample["lr"].to(device)), self.to_unit(sample["hr"].to(device))
+
+    def to_unit(self, pixels: Tensor) -> Tensor:
+        """Return stored samples as float32 on 0..1."""
+        return pixels.to(torch.float32).div_(self.peak)
+
+    def _stored(self, batch_rows: "_BatchRows", device: torch.device, workers: int) -> Iterator[Batch]:
+        if self.pixels is not None:
+            lr, hr = (pixels.to(device) for pixels in self.pixels)
+            for rows in batch_rows:
+                index = torch.tensor(rows, device=device)
+                yield _rows_of(lr, index), _rows_of(hr, index)
+            return
+        loader = DataLoader(
+            self.dataset,
+            sampler=batch_rows,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+        )
+        for sample in loader:
+            yield sample["lr"], sample["hr"]
+
+
+def open_patches(
+    data_dir: Path, split: str, *, scale: int, ram_bytes: int = RAM_BYTES
+) -> tuple[PatchSet, DataFacts]:
+    """Open one split of a set for a luma network of one frame.
+
+    Args:
+        data_dir: Folder that ``sr-data build-pairs`` wrote.
+        split: The split.
+        scale: Of the network.
+        ram_bytes: Pixels up to which the split is held in memory.
+
+    Raises:
+        ModelError: The patches have another scale, colour or number of frames than the network, several sizes or
+            several depths.
+        ShardError: The folder is not a finished set, or lacks the split.
+    """
+    info = read_set(data_dir)
+    dataset = PairDataset(data_dir, split=split)
+    shards = [shard for shard in info.shards if shard.split == split and shard.rows]
+    kinds = Counter(_kind_of(data_dir / DATA_DIR / shard.name, scale) for shard in shards)
+    if len(kinds) > 1:
+        found = ", ".join(f"{width}x{height} at {depth} bits" for height, width, depth in kinds)
+        raise ModelError(
+            f"{data_dir}: the LR patches of split {split!r} are of several kinds ({found}); a batch has one. Build "
+            "the set from clips of one bit depth."
+        )
+    ((height, width, depth),) = kinds
+    sample_bytes = (1 if depth <= 8 else 2) * height * width * (1 + scale**2)
+    pixels = _read_all(dataset) if sample_bytes * len(dataset) <= ram_bytes else None
+    facts = _facts_of(info, split, rows=len(dataset))
+    return PatchSet(dataset=dataset, pixels=pixels, peak=float((1 << depth) - 1)), facts
+
+
+def has_split(data_dir: Path, split: str) -> bool:
+    """Say whether a set has rows of a split.
+
+    Raises:
+        ShardError: The folder is not a finished set.
+    """
+    return split in read_set(data_dir).splits
+
+
+def scale_of(data_dir: Path) -> int:
+    """Return the scale of a set.
+
+    Raises:
+        ShardError: The folder is not a finished set.
+    """
+    scale = read_set(data_dir).recipe.get("scale")
+    if not isinstance(scale, int):
+        raise ShardError(f"{data_dir}: its recipe names no scale. Build the set again.")
+    return scale
+
+
+def turned(pixels: Tensor, codes: Tensor) -> Tensor:
+    """Return each picture of a batch in one of the eight symmetries of its square.
+
+    Args:
+        pixels: ``(N, C, H, W)``; codes above 3 need H = W.
+        codes: ``(N,)`` whole numbers 0..7, as ``SampleOrder.symmetries`` says.
+    """
+    codes = codes.view(-1, 1, 1, 1)
+    pixels = torch.where((codes & 1) > 0, pixels.flip(-1), pixels)
+    pixels = torch.where((codes & 2) > 0, pixels.flip(-2), pixels)
+    if pixels.shape[-1] == pixels.shape[-2]:
+        pixels = torch.where((codes & 4) > 0, pixels.transpose(-1, -2), pixels)
+    return pixels
+
+
+class _BatchRows(Sampler[list[int]]):
+    """The rows of each step's batch, from a step to the last."""
+
+    def __init__(self, num_rows: int, config: TrainConfig, first_step: int) -> None:
+        self.order = SampleOrder(num_rows, seed=config.seed)
+        self.batch_size = config.batch_size
+        self.steps = range(first_step, config.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for first, count in self._blocks():
+            yield from self.order.rows(first, count).reshape(-1, self.batch_size).tolist()
+
+    def turns(self) -> Iterator[Tensor]:
+        """Yield how the samples of each batch are turned, ``(batch_size,)`` int64."""
+        for first, count in self._blocks():
+            yield from torch.from_numpy(self.order.symmetries(first, count)).view(-1, self.batch_size)
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield first sample and number of samples of many steps: arithmetic on long arrays costs less a sample."""
+        for step in self.steps[::_STEPS_AT_ONCE]:
+            end = min(step + _STEPS_AT_ONCE, self.steps.stop)
+            yield step * self.batch_size, (end - step) * self.batch_size
+
+
+def _rows_of(pixels: Tensor, rows: Tensor) -> Tensor:
+    if pixels.dtype == torch.uint16:
+        # Torch has no gather for uint16; the same bits as int16 have one.
+        return pixels.view(torch.int16)[rows].view(torch.uint16)
+    return pixels[rows]
+
+
+def _read_all(dataset: PairDataset) -> Batch:
+    """Return every row's pixels as two tensors, read some thousands at a time."""
+    first = dataset[[0]]
+    lr, hr = (first[name].new_empty((len(dataset), *first[name].shape[1:])) for name in ("lr", "hr"))
+    for start in range(0, len(dataset), _ROWS_AT_ONCE):
+        part = dataset[slice(start, start + _ROWS_AT_ONCE)]
+        lr[start : start + _ROWS_AT_ONCE], hr[start : start + _ROWS_AT_ONCE] = part["lr"], part["hr"]
+    return lr, hr
+
+
+def _kind_of(path: Path, scale: int) -> tuple[int, int, int]:
+    """Return height, width and bit depth of a shard's LR patches; all rows of a shard have the same.
+
+    Raises:
+        ModelError: A luma network of one frame at this scale cannot be trained on them.
+    """
+    reader = ShardReader(path)
+    try:
+        row = reader.row(0)
+    finally:
+        reader.close()
+    for what, found, wanted in (
+        ("scale", f"x{row['scale']}", f"x{scale}"),
+        ("colour", row["color"], "y"),
+        ("frames per patch", row["num_frames"], 1),
+    ):
+        if found != wanted:
+            raise ModelError(
+                f"{path}: the {what} of its patches is {found}, the network's is {wanted}. Choose another network, or "
+                "build a set with a recipe for it."
+            )
+    return row["lr_height"], row["lr_width"], row["bit_depth"]
+
+
+def _facts_of(info: SetInfo, split: str, *, rows: int) -> DataFacts:
+    return DataFacts(
+        recipe=info.recipe,
+        content_digest=info.content_digest,
+        shards={shard.name: shard.sha256 for shard in info.shards if shard.split == split and shard.rows},
+        sources=dict(sorted(Counter(each.source for each in info.inputs).items())),
+        rows=rows,
+    )

@@ -1,0 +1,299 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the torch extra")
+
+import torch
+from patches import Pairs, write_set
+
+import sr_datasets.espcn.data as data_module
+from sr_datasets.errors import ModelError, ShardError
+from sr_datasets.espcn.checkpoint import load_model, read_header, read_tensors
+from sr_datasets.espcn.config import TrainConfig, preset
+from sr_datasets.espcn.data import open_patches, scale_of, turned
+from sr_datasets.espcn.order import SampleOrder
+from sr_datasets.espcn.train import train
+from sr_datasets.progress import Silent
+
+pytestmark = pytest.mark.torch
+
+FILES = ("model.safetensors", "last.safetensors")
+
+
+def scenes(count: int, *, seed: int = 0, scale: int = 2, size: int = 8, peak: int = 255) -> Pairs:
+    """Return HR patches of slanted waves and their LR by area means: small, smooth, and not learnt in one step."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[: size * scale, : size * scale]
+    waves = [
+        np.sin(random.uniform(0.2, 0.9) * (x * np.cos(a) + y * np.sin(a)) + random.uniform(0, 6))
+        for a in random.uniform(0, np.pi, count)
+    ]
+    hr = (np.array(waves)[:, None] * 0.4 + 0.5) * peak
+    lr = hr.reshape(count, 1, size, scale, size, scale).mean(axis=(3, 5))
+    dtype = np.uint8 if peak < 256 else np.uint16
+    return np.rint(lr).astype(dtype), np.rint(hr).astype(dtype)
+
+
+def quick(name: str = "residual", **changes: Any) -> TrainConfig:
+    options = {"steps": 60, "batch_size": 4, "checkpoint_every": 20, "log_every": 10, "device": "cpu"}
+    return preset(name, scale=2, **{**options, **changes})
+
+
+@pytest.fixture
+def patches(tmp_path: Path) -> Path:
+    write_set(tmp_path / "set", {"train": scenes(30), "val": scenes(7, seed=1)})
+    return tmp_path / "set"
+
+
+class _KilledError(Exception):
+    pass
+
+
+class _StopAfter(Silent):
+    """Progress that ends the run after some steps, as a kill would: between two checkpoints."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def bar(self, label: str, *, total: int | None, unit: str) -> Any:
+        watched = super().bar(label, total=total, unit=unit)
+        begun = False
+
+        def advance(amount: int) -> None:
+            nonlocal begun
+            if begun:
+                self.left -= amount
+                if self.left == 0:
+                    raise _KilledError
+            begun = True
+
+        watched.advance = advance  # type: ignore[method-assign]
+        return watched
+
+
+def metrics_of(out_dir: Path, *, timed: bool = False) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (out_dir / "metrics.jsonl").read_text().splitlines()]
+    return (
+        lines if timed else [{k: v for k, v in line.items() if k != "samples_per_second"} for line in lines]
+    )
+
+
+@pytest.mark.parametrize("name", ["espcn", "residual"])
+def test_a_network_learns_a_few_patches_by_heart(tmp_path: Path, name: str):
+    write_set(tmp_path / "set", {"train": scenes(4)})
+    config = quick(name, steps=600, augment=False, learning_rate=5e-3, checkpoint_every=600)
+
+    report = train(config, tmp_path / "set", out_dir=tmp_path / "model")
+
+    first, *_, last = metrics_of(tmp_path / "model")
+    assert last["loss"] < 2e-4 < first["loss"] / 10
+    assert report.loss == last["loss"]
+    assert report.num_rows == 4
+
+
+@pytest.mark.parametrize("name", ["espcn", "residual"])
+def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_as_an_unbroken_one(
+    tmp_path: Path, patches: Path, name: str
+):
+    config = quick(name)
+    train(config, patches, out_dir=tmp_path / "unbroken")
+
+    broken = tmp_path / "broken"
+    with pytest.raises(_KilledError):
+        train(config, patches, out_dir=broken, progress=_StopAfter(31))
+    assert read_header(broken / "last.safetensors").step == 20
+    with pytest.raises(_KilledError):
+        train(config, patches, out_dir=broken, resume=True, progress=_StopAfter(35))
+    assert read_header(broken / "last.safetensors").step == 40
+    train(config, patches, out_dir=broken, resume=True)
+
+    for file in (*FILES, "best.safetensors"):
+        assert (tmp_path / "unbroken" / file).read_bytes() == (broken / file).read_bytes(), file
+    assert metrics_of(broken) == metrics_of(tmp_path / "unbroken")
+
+
+def test_a_finished_run_resumes_to_itself(tmp_path: Path, patches: Path):
+    train(quick(), patches, out_dir=tmp_path / "model")
+    before = {file: (tmp_path / "model" / file).read_bytes() for file in (*FILES, "metrics.jsonl")}
+
+    report = train(quick(), patches, out_dir=tmp_path / "model", resume=True)
+
+    assert report.steps == 60
+    assert report.loss is None
+    assert before == {file: (tmp_path / "model" / file).read_bytes() for file in before}
+
+
+def test_the_checkpoint_says_how_and_on_what_the_model_was_trained(tmp_path: Path, patches: Path):
+    report = train(quick(), patches, out_dir=tmp_path / "model")
+
+    model, header = load_model(tmp_path / "model")
+    assert header.train == quick()
+    assert header.step == 60
+    assert header.data is not None
+    assert header.data.recipe["id"] == "made"
+    assert list(header.data.shards) == ["train-00000-of-00001.parquet"]
+    assert header.data.sources == {"made": 4}
+    assert header.val_psnr == report.val_psnr == metrics_of(tmp_path / "model")[-1]["val_psnr"]
+    assert model.num_parameters == report.num_parameters
+    assert str(tmp_path) not in header.model_dump_json()
+
+
+def test_the_model_is_the_running_mean_of_the_weights(tmp_path: Path, patches: Path):
+    train(quick(), patches, out_dir=tmp_path / "model")
+
+    _, state = read_tensors(tmp_path / "model" / "last.safetensors", kind="state")
+    model, _ = load_model(tmp_path / "model")
+    assert torch.equal(model.conv1.weight, state["average.conv1.weight"])
+    assert not torch.equal(model.conv1.weight, state["weights.conv1.weight"])
+
+
+def test_the_best_model_is_the_one_with_the_highest_validation_psnr(tmp_path: Path, patches: Path):
+    # So high a learning rate makes scores go up and down.
+    train(quick(learning_rate=3e-2, steps=100), patches, out_dir=tmp_path / "model")
+
+    scores = {line["step"]: line["val_psnr"] for line in metrics_of(tmp_path / "model") if "val_psnr" in line}
+    best = read_header(tmp_path / "model" / "best.safetensors")
+    assert sorted(scores) == [20, 40, 60, 80, 100]
+    assert best.val_psnr == scores[best.step] == max(scores.values())
+
+
+def test_patches_streamed_from_disk_train_the_same_model_as_patches_in_memory(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    train(quick(), patches, out_dir=tmp_path / "ram")
+    monkeypatch.setattr(data_module, "RAM_BYTES", 0)
+
+    train(quick(), patches, out_dir=tmp_path / "disk")
+
+    for file in FILES:
+        assert (tmp_path / "ram" / file).read_bytes() == (tmp_path / "disk" / file).read_bytes()
+
+
+def test_patches_of_ten_bits_are_trained_on_as_such(tmp_path: Path):
+    write_set(tmp_path / "set", {"train": scenes(10, peak=1023)}, bit_depth=10)
+    data, _ = open_patches(tmp_path / "set", "train", scale=2)
+
+    lr, hr = next(data.batches(quick(), first_step=0, device=torch.device("cpu"), workers=0))
+
+    assert data.peak == 1023
+    assert lr.dtype == hr.dtype == torch.float32
+    assert 0.85 < float(hr.max()) < 0.901
+    assert 0.099 < float(hr.min()) < 0.15
+
+
+def test_lr_and_hr_are_turned_together(patches: Path):
+    data, _ = open_patches(patches, "train", scale=2)
+    lr, hr = next(data.batches(quick(batch_size=16), first_step=3, device=torch.device("cpu"), workers=0))
+
+    order = SampleOrder(30, seed=0)
+    stored = data.dataset[order.rows(48, 16)]
+    assert len(set(order.symmetries(48, 16).tolist())) > 4
+    means = torch.nn.functional.avg_pool2d(hr, 2)
+    torch.testing.assert_close(lr, means, rtol=0, atol=1.1 / 255)
+    assert not torch.equal(lr, stored["lr"] / 255)
+    torch.testing.assert_close(lr.mean((1, 2, 3)), (stored["lr"] / 255).mean((1, 2, 3)))
+
+
+def test_the_eight_symmetries_are_all_different_and_keep_the_samples():
+    picture = torch.arange(9.0).reshape(1, 1, 3, 3).expand(8, 1, 3, 3)
+
+    found = turned(picture, torch.arange(8))
+
+    assert len({tuple(one.flatten().tolist()) for one in found}) == 8
+    assert torch.equal(found[0], picture[0])
+    assert torch.equal(found[7, 0], torch.rot90(picture[0, 0], 2).T)
+    assert all(sorted(one.flatten().tolist()) == list(range(9)) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ({"scale": 3}, "the scale of its patches is x3, the network's is x2"),
+        ({"color": "rgb"}, "the colour of its patches is rgb, the network's is y"),
+        ({"frames": 3}, "the frames per patch of its patches is 3, the network's is 1"),
+    ],
+)
+def test_shards_of_another_kind_than_the_network_are_refused(
+    tmp_path: Path, written: dict[str, Any], complaint: str
+):
+    lr, hr = scenes(4, scale=written.get("scale", 2))
+    if written.get("color") == "rgb":
+        lr, hr = np.repeat(lr, 3, axis=1), np.repeat(hr, 3, axis=1)
+    if "frames" in written:
+        lr = np.repeat(lr[:, None], written["frames"], axis=1)
+    write_set(tmp_path / "set", {"train": (lr, hr)}, color=written.get("color", "y"))
+
+    with pytest.raises(ModelError, match=complaint):
+        train(quick(), tmp_path / "set", out_dir=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_split_that_the_set_lacks_is_refused(tmp_path: Path, patches: Path):
+    with pytest.raises(ShardError, match="test"):
+        train(quick(split="test"), patches, out_dir=tmp_path / "model")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_model(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(TrainConfig, "learning_rate_at", lambda config, step: 1e-3 if step < 25 else 1e30)
+
+    with pytest.raises(
+        ModelError, match=r"loss of step 2[67] is (nan|inf): training stopped.*is kept: .*model"
+    ):
+        train(quick(), patches, out_dir=tmp_path / "model")
+
+    _, header = load_model(tmp_path / "model")
+    assert header.step == read_header(tmp_path / "model" / "last.safetensors").step == 20
+
+
+def test_weights_that_are_no_numbers_are_not_written_over_good_ones(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # The last loss before the checkpoint is still finite, the weights after it are not.
+    monkeypatch.setattr(TrainConfig, "learning_rate_at", lambda config, step: 1e-3 if step < 39 else math.inf)
+
+    with pytest.raises(ModelError, match=r"step 40: .*not finite.*lower learning rate.*is kept"):
+        train(quick(), patches, out_dir=tmp_path / "model")
+
+    assert load_model(tmp_path / "model")[1].step == 20
+
+
+def test_a_folder_with_a_model_is_not_overwritten(tmp_path: Path, patches: Path):
+    train(quick(), patches, out_dir=tmp_path / "model")
+
+    with pytest.raises(ModelError, match=r"holds a model already.*--resume"):
+        train(quick(), patches, out_dir=tmp_path / "model")
+
+
+def test_a_run_is_resumed_only_as_it_began(tmp_path: Path, patches: Path):
+    with pytest.raises(ModelError, match="holds no run to go on with"):
+        train(quick(), patches, out_dir=tmp_path / "model", resume=True)
+    train(quick(), patches, out_dir=tmp_path / "model")
+
+    with pytest.raises(ModelError, match=r"steps was 60, is 80.*learning_rate was 0\.\d+, is 0\.5"):
+        train(quick(steps=80, learning_rate=0.5), patches, out_dir=tmp_path / "model", resume=True)
+    write_set(tmp_path / "other", {"train": scenes(30, seed=9)})
+    with pytest.raises(ModelError, match="the run began on a set with content digest"):
+        train(quick(), tmp_path / "other", out_dir=tmp_path / "model", resume=True)
+
+
+def test_the_scale_of_a_set_is_read_from_its_recipe(patches: Path, tmp_path: Path):
+    assert scale_of(patches) == 2
+    with pytest.raises(ShardError):
+        scale_of(tmp_path / "nowhere")
+
+
+def test_training_leaves_the_settings_of_torch_as_they_were(tmp_path: Path, patches: Path):
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    state = torch.random.get_rng_state()
+
+    train(quick(steps=5), patches, out_dir=tmp_path / "model")
+
+    assert before == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    assert torch.equal(state, torch.random.get_rng_state())
