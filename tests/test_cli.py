@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sr_datasets.cli.console import size_text, table
+from sr_datasets.cli.console import table
 from sr_datasets.cli.main import app
 
 HEAVY = ("torch", "av", "pandas", "pyarrow", "numpy", "requests", "rich", "PIL", "yaml", "pydantic")
@@ -124,13 +124,6 @@ def test_version_is_printed():
 
     assert result.exit_code == 0
     assert result.stdout.startswith("sr-data 0.")
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (45621044, "45.6 MB")]
-)
-def test_sizes_are_decimal(size: int, text: str):
-    assert size_text(size) == text
 
 
 def test_columns_of_numbers_stand_to_the_right():

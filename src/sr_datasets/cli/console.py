@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from sr_datasets.files import human_bytes
 from sr_datasets.progress import Bar, Progress
 
 if TYPE_CHECKING:
@@ -37,23 +38,16 @@ def progress_on_stderr() -> Iterator[Progress]:
         yield _RichProgress(bars)
 
 
-def size_text(size_bytes: float) -> str:
-    """Return a size for people, in decimal units.
+def done_text(done: int, total: int | None, unit: str) -> str:
+    """Return how far work is, in words.
 
     Example:
-        >>> size_text(45621044)
-        '45.6 MB'
+        >>> done_text(7, 14, "clips"), done_text(1500, None, "bytes")
+        ('7 of 14 clips', '1.5 kB')
     """
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 999.5 or unit == "GB":
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    raise AssertionError
-
-
-def count_text(count: int, unit: str) -> str:
-    """Return a count with its unit: bytes as a size, anything else in digits."""
-    return size_text(count) if unit == "bytes" else f"{count} {unit}"
+    if unit == "bytes":
+        return human_bytes(done) if total is None else f"{human_bytes(done)} of {human_bytes(total)}"
+    return f"{done} {unit}" if total is None else f"{done} of {total} {unit}"
 
 
 def table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> str:
@@ -94,9 +88,7 @@ class _RichBar:
 
     def advance(self, amount: int) -> None:
         self._done += amount
-        done = count_text(self._done, self._unit)
-        of = "" if self._total is None else f" of {count_text(self._total, self._unit)}"
-        self._bars.update(self._task, advance=amount, count=f"{done}{of}")
+        self._bars.update(self._task, advance=amount, count=done_text(self._done, self._total, self._unit))
 
     def note(self, text: str) -> None:
         self._bars.update(self._task, note=text)
@@ -147,13 +139,11 @@ class _PlainBar:
     def _print(self) -> None:
         self._last = time.monotonic()
         rate = self._done / (self._last - self._start)
-        speed = size_text(rate) if self._unit == "bytes" else f"{rate:.1f} {self._unit}"
-        of = left = ""
-        if self._total is not None:
-            of = f" of {count_text(self._total, self._unit)}"
-            if 0 < self._done < self._total:
-                left = f", {(self._total - self._done) / rate:.0f} s left"
+        speed = human_bytes(round(rate)) if self._unit == "bytes" else f"{rate:.1f} {self._unit}"
+        left = ""
+        if self._total is not None and 0 < self._done < self._total:
+            left = f", {(self._total - self._done) / rate:.0f} s left"
         note = f" {self._note}" if self._note else ""
-        line = f"{self._label}: {count_text(self._done, self._unit)}{of} ({speed}/s{left}){note}"
+        line = f"{self._label}: {done_text(self._done, self._total, self._unit)} ({speed}/s{left}){note}"
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()

@@ -1,11 +1,13 @@
 """Commands of the catalog and the store: ``list``, ``show``, ``fetch``, ``import``, ``verify``."""
 
+import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sr_datasets.cli.app import JsonOption, StoreOption, app
+from sr_datasets.files import human_bytes
 
 SelectionArgument = Annotated[
     list[str],
@@ -19,7 +21,7 @@ def list_command(store: StoreOption = None, as_json: JsonOption = False) -> None
     import json
 
     from sr_datasets import catalog
-    from sr_datasets.cli.console import size_text, table
+    from sr_datasets.cli.console import table
     from sr_datasets.store import Store
 
     records = Store(store).records()
@@ -54,10 +56,10 @@ def list_command(store: StoreOption = None, as_json: JsonOption = False) -> None
                 [
                     str(fact["source"]),
                     "any" if fact["open_ended"] else str(fact["clips"]),
-                    _known_size(size_text(int(str(fact["known_bytes"]))), int(str(fact["unknown_sizes"]))),
+                    _known_size(fact),
                     str(fact["access"]),
                     f"{fact['clips_here']} clips" if fact["clips_here"] else "-",
-                    str(fact["title"])[:34],
+                    textwrap.shorten(str(fact["title"]), 30, placeholder="…"),
                 ]
                 for fact in facts
             ],
@@ -67,16 +69,23 @@ def list_command(store: StoreOption = None, as_json: JsonOption = False) -> None
     typer.echo("")
     typer.echo(
         table(
-            [[str(recipe["recipe"]), f"x{recipe['scale']}", str(recipe["title"])[:60]] for recipe in recipes],
+            [
+                [
+                    str(recipe["recipe"]),
+                    f"x{recipe['scale']}",
+                    textwrap.shorten(str(recipe["title"]), 60, placeholder="…"),
+                ]
+                for recipe in recipes
+            ],
             header=["recipe", "scale", "title"],
         )
     )
 
 
-def _known_size(known: str, unknown: int) -> str:
-    if not unknown:
-        return known
-    return "unknown" if known == "0 B" else f"{known} + ?"
+def _known_size(fact: dict[str, Any]) -> str:
+    if not fact["known_bytes"]:
+        return "unknown"
+    return human_bytes(fact["known_bytes"]) + (" + ?" if fact["unknown_sizes"] else "")
 
 
 @app.command("show")
@@ -125,15 +134,13 @@ def fetch_command(
       sr-data fetch xiph/akiyo_cif vid4
     """
     from sr_datasets import catalog
-    from sr_datasets.cli.console import progress_on_stderr, size_text
+    from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.ingest import fetch_clips
     from sr_datasets.store import Store
 
-    home = Store(store)
     with progress_on_stderr() as progress:
-        report = fetch_clips(catalog.select(selection), home, progress=progress, force=force)
+        report = fetch_clips(catalog.select(selection), Store(store), progress=progress, force=force)
     typer.echo(report)
-    typer.echo(size_text(0))
 
 
 @app.command("import")
@@ -142,6 +149,12 @@ def import_command(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders that hold them.")],
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Accept clips with fewer frames than published.")
+    ] = False,
+    move: Annotated[
+        bool, typer.Option("--move", help="Move the files into the store instead of copying.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace clips that are here with other bytes.")
     ] = False,
     store: StoreOption = None,
 ) -> None:
@@ -157,10 +170,15 @@ def import_command(
     from sr_datasets.ingest import import_files
     from sr_datasets.store import Store
 
-    home = Store(store)
     with progress_on_stderr() as progress:
         report = import_files(
-            catalog.find_source(source), paths, home, progress=progress, allow_partial=allow_partial
+            catalog.find_source(source),
+            paths,
+            Store(store),
+            progress=progress,
+            copy=not move,
+            allow_partial=allow_partial,
+            force=force,
         )
     typer.echo(report)
 
@@ -176,8 +194,13 @@ def verify_command(
     store: StoreOption = None,
 ) -> None:
     """Check that the files of the store are what they were when they were brought in."""
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.errors import StoreError
     from sr_datasets.ingest import verify_store
     from sr_datasets.store import Store
 
-    problems = verify_store(Store(store), selection or [], full=full)
-    typer.echo(problems)
+    with progress_on_stderr() as progress:
+        problems = verify_store(Store(store), selection or (), full=full, progress=progress)
+    if problems:
+        raise StoreError(f"{len(problems)} problems:\n" + "\n".join(f"  {problem}" for problem in problems))
+    typer.echo("everything is what it was" + ("" if full else " by size and time; hash it with --full"))

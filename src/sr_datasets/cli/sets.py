@@ -24,7 +24,8 @@ def build_pairs_command(
     """
     from sr_datasets.build import build_pairs
     from sr_datasets.catalog import find_recipe
-    from sr_datasets.cli.console import progress_on_stderr, size_text
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.files import human_bytes
     from sr_datasets.store import Store
 
     with progress_on_stderr() as progress:
@@ -38,7 +39,7 @@ def build_pairs_command(
     splits = ", ".join(f"{count} {split}" for split, count in report.pairs.items())
     reused = f", {report.num_reused} of them from an earlier run" if report.num_reused else ""
     typer.echo(f"{num_pairs} pairs{asked} ({splits}), {report.num_rows} rows")
-    typer.echo(f"{report.num_shards} shards{reused}, {size_text(report.size_bytes)} in {report.out_dir}")
+    typer.echo(f"{report.num_shards} shards{reused}, {human_bytes(report.size_bytes)} in {report.out_dir}")
     typer.echo(f"content digest {report.content_digest}")
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from sr_datasets import catalog
 from sr_datasets.catalog import Selected
-from sr_datasets.cli.console import size_text, table
+from sr_datasets.cli.console import table
+from sr_datasets.files import human_bytes
 from sr_datasets.manifest import License, Source
 from sr_datasets.store import Store
 
@@ -93,7 +94,7 @@ def clip_text(selected: Selected, store: Store) -> str:
                 continue
             shown = " ".join(value) if isinstance(value, tuple) else str(value)
             if name == "size_bytes":
-                shown = f"{value} ({size_text(value)})"
+                shown = f"{value} ({human_bytes(value)})"
             evidence = owner.evidence.get(name)
             known = f"  [{evidence.status}: {evidence.where}]" if evidence else ""
             lines.append(f"  {name:13} {shown}{known}")
