@@ -223,6 +223,21 @@ def test_only_the_index_is_read_before_the_first_sample(tmp_path: Path) -> None:
         ds[[8]]
 
 
+def test_a_data_set_opens_and_reads_without_pandas(tmp_path: Path) -> None:
+    write_set(tmp_path, SMALL)
+    code = (
+        "import sys\n"
+        "from sr_datasets import PairDataset\n"
+        "ds = PairDataset(sys.argv[1])\n"
+        "ds[0], ds[[1, 8]], ds.row(3)\n"
+        "print('pandas' in sys.modules)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
+
+
 def test_a_set_or_split_that_is_not_there_says_what_is(tmp_path: Path) -> None:
     write_set(tmp_path / "set", SMALL)
 

@@ -571,6 +571,24 @@ def test_rows_of_mapped_and_foreign_shards_mix_by_number(groups: list[list[Row]]
             np.testing.assert_array_equal(hr, np.stack([rows[number % len(rows)].hr for number in order]))
 
 
+def test_empty_row_groups_of_other_writers_are_passed_over(tmp_path: Path) -> None:
+    rows = make_rows("clip", 4)
+    write_shard(tmp_path / "a.parquet", [rows])
+    table = pq.read_table(tmp_path / "a.parquet")
+    path = tmp_path / "b.parquet"
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for part in (table[:0], table[:3], table[:0], table[3:], table[:0]):
+            writer.write_table(part)
+
+    index = load_index(path, "train")
+    assert index.rows_of_group.tolist() == [0, 3, 0, 1, 0]
+    mapped = MappedRows(index.paths, index.shard_of_group, index.rows_of_group)
+    np.testing.assert_array_equal(mapped.batch(np.arange(4))[0], np.stack([row.lr for row in rows]))
+    np.testing.assert_array_equal(mapped.pair(3)[1], rows[3].hr)
+    assert mapped.row(3)["row"] == 3
+    assert verify_shard(path) == []
+
+
 def test_a_shard_that_is_not_the_indexed_one_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     write_shard(path, [make_rows("clip", 4)])

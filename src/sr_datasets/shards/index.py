@@ -106,8 +106,8 @@ def _groups_of_index(path: Path) -> Iterator[tuple[str, int]]:
 def _runs(table: pa.Table) -> Iterator[tuple[tuple[str, int], int]]:
     shard = table.column("shard").combine_chunks()
     names = shard.dictionary.to_pylist()
-    codes = shard.indices.to_numpy()
-    groups = table.column("row_group").to_numpy()
+    codes = np.from_dlpack(shard.indices)  # to_numpy() would import pandas
+    groups = np.from_dlpack(table.column("row_group").combine_chunks())
     if not len(codes):
         return
     starts = np.flatnonzero((np.diff(codes) != 0) | (np.diff(groups) != 0)) + 1

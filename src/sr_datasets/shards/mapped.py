@@ -234,6 +234,9 @@ class MappedRows:
             found = []
             mapped = False
             for number in range(end - first):
+                if not sizes[number]:  # some writers leave empty groups
+                    found.append((_NOT_MAPPED, _NOT_MAPPED, -1))
+                    continue
                 shape, group = reader.shape(number), reader.group(number)
                 if shape not in self._shapes:
                     self._shapes.append(shape)

@@ -5,7 +5,7 @@ import os
 import struct
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -99,6 +99,7 @@ class ShardReader:
         self._groups: list[Group | None] = []
         self._starts: list[int] = []
         self._shapes: dict[int, Shape] = {}
+        self._leaves: dict[str, list[int]] = {}
         self._tables: OrderedDict[tuple[int, bool], pa.Table] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -156,7 +157,8 @@ class ShardReader:
 
     def span_of(self, group: int, column: str) -> tuple[int, int]:
         """Return where the pages of a column of a row group begin and end, in bytes from the file's start."""
-        found = [chunk for name, chunk in self._chunks(group) if name == column]
+        metadata = self._parquet().metadata.row_group(group)
+        found = [metadata.column(leaf) for leaf in self._leaves[column]]
         starts = [
             chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
             for chunk in found
@@ -277,6 +279,7 @@ class ShardReader:
             self._starts = [0]
             for group in range(file.num_row_groups):
                 self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
+            self._leaves = _leaves(file)
             self._file = file
         return self._file
 
@@ -288,14 +291,16 @@ class ShardReader:
         return self.group(number), row - self._starts[number]
 
     def _locate(self, number: int) -> Group:
-        num_rows = self._parquet().metadata.row_group(number).num_rows
-        shape = self.shape(number) if num_rows else None
-        offsets: list[int | None] = []
-        chunks = dict(self._chunks(number))
-        for name in PIXEL_COLUMNS:
-            column = chunks[name]
-            size = 0 if shape is None else (shape.lr_bytes if name == "lr" else shape.hr_bytes)
-            offsets.append(self._offset_of(column, num_rows, size) if shape is not None else None)
+        metadata = self._parquet().metadata.row_group(number)
+        num_rows = metadata.num_rows
+        offsets: list[int | None] = [None]
+        if num_rows:
+            shape = self.shape(number)
+            sizes = {"lr": shape.lr_bytes, "hr": shape.hr_bytes}
+            offsets = [
+                self._offset_of(metadata.column(self._leaves[name][0]), num_rows, sizes[name])
+                for name in PIXEL_COLUMNS
+            ]
         mapped = all(offset is not None for offset in offsets)
         return Group(
             number=number,
@@ -307,22 +312,15 @@ class ShardReader:
 
     def _shape_statistics(self, group: int) -> set[tuple[int, ...]]:
         """Return the lowest and the highest shape that the footer tells; nothing when it tells none."""
-        chunks = dict(self._chunks(group))
+        metadata = self._parquet().metadata.row_group(group)
         kinds: list[list[int]] = [[], []]
         for name in SHAPE_COLUMNS:
-            statistics = chunks[name].statistics
+            statistics = metadata.column(self._leaves[name][0]).statistics
             if statistics is None or not statistics.has_min_max:
                 return set()
             kinds[0].append(statistics.min)
             kinds[1].append(statistics.max)
         return set(map(tuple, kinds))
-
-    def _chunks(self, group: int) -> Iterator[tuple[str, pq.ColumnChunkMetaData]]:
-        """Yield each leaf of a row group with the name of the column that it belongs to."""
-        metadata = self._parquet().metadata.row_group(group)
-        for index in range(metadata.num_columns):
-            chunk = metadata.column(index)
-            yield chunk.path_in_schema.split(".")[0], chunk
 
     def _offset_of(self, column: pq.ColumnChunkMetaData, num_rows: int, size: int) -> int | None:
         plain = column.compression == "UNCOMPRESSED" and not column.has_dictionary_page
@@ -412,6 +410,14 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
             "docs/shards.md lists what a shard needs."
         )
     return file
+
+
+def _leaves(file: pq.ParquetFile) -> dict[str, list[int]]:
+    """Return for each column the places of its leaves among the column chunks (a list has one, a struct several)."""
+    found: dict[str, list[int]] = {}
+    for place in range(file.metadata.num_columns):
+        found.setdefault(file.schema.column(place).path.split(".")[0], []).append(place)
+    return found
 
 
 def _why_not_parquet(path: Path, error: Exception) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
@@ -175,11 +176,11 @@ def _index_tables(set_dir: Path, shards: Sequence[ShardInfo]) -> Iterator[pa.Tab
         path = set_dir / DATA_DIR / shard.name
         try:
             with pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group, columns=columns, use_threads=False)
-                    name = pa.array([shard.name] * len(table), pa.string())
-                    number = pa.array([group] * len(table), pa.int32())
-                    yield pa.Table.from_arrays([name, number, *table.columns], schema=INDEX_SCHEMA)
+                table = file.read(columns=columns, use_threads=False)
+                sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            groups = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+            name = pa.array([shard.name] * len(table), pa.string())
+            yield pa.Table.from_arrays([name, pa.array(groups), *table.columns], schema=INDEX_SCHEMA)
         except (OSError, pa.ArrowInvalid) as error:
             raise ShardError(f"{path} cannot be read for the index: {error}. Build the set again.") from error
 

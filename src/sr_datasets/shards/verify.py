@@ -129,6 +129,8 @@ def _verify_inside(reader: ShardReader, expected: ShardInfo | None) -> list[str]
 
 def _verify_group(reader: ShardReader, number: int, digest: str | None) -> list[str]:
     first, count = reader.rows_of(number)
+    if not count:
+        return []
     where = f"{reader.path}: row group {number} (rows {first} to {first + count - 1})"
     problems = []
     columns: dict[str, pa.ChunkedArray] = {}
