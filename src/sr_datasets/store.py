@@ -169,7 +169,9 @@ class Store:
             clips = dict(self._read())
             clips.update({f"{record.source}/{record.clip}": record for record in records})
             lock = _Lock(clips=dict(sorted(clips.items())))
-            write_atomic(self.root / LOCK_NAME, (lock.model_dump_json(indent=1) + "\n").encode())
+            path = self.root / LOCK_NAME
+            write_atomic(path, (lock.model_dump_json(indent=1) + "\n").encode())
+            self._seen = _state(path), lock.clips
 
     def problems(
         self, record: ClipRecord, *, full: bool = False, advance: Callable[[int], None] | None = None
@@ -230,9 +232,7 @@ class Store:
     def _read(self) -> dict[str, ClipRecord]:
         path = self.root / LOCK_NAME
         try:
-            stat = path.stat()
-            # The file is only ever replaced, so that its inode changes with its content.
-            state = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            state = _state(path)
             if self._seen is None or self._seen[0] != state:
                 self._seen = state, _Lock.model_validate_json(path.read_bytes()).clips
         except FileNotFoundError:
@@ -245,6 +245,12 @@ class Store:
                 "it away and bring the files in again with sr-data fetch or sr-data import."
             ) from error
         return self._seen[1]
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """Return what changes whenever a file is replaced."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def how_to_repair(record: ClipRecord) -> str:
