@@ -1,0 +1,309 @@
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("torch", reason="needs the torch extra")
+
+import torch
+from clips import formula_planes, write_y4m
+from PIL import Image
+
+import sr_datasets.espcn.upscale as upscale_module
+from sr_datasets.color import luma_of_rgb_float
+from sr_datasets.degrade import resize_bicubic
+from sr_datasets.errors import DecodeError, ModelError, SelectionError, StoreError
+from sr_datasets.espcn.checkpoint import MODEL_NAME, Header, save_model
+from sr_datasets.espcn.config import EspcnConfig, preset
+from sr_datasets.espcn.evaluate import evaluate
+from sr_datasets.espcn.model import Espcn
+from sr_datasets.espcn.upscale import HALO, upscale_luma, upscale_rgb
+from sr_datasets.metrics import PROTOCOLS, Protocol, psnr
+from sr_datasets.recipe import BdDuf
+from sr_datasets.store import ClipRecord, FileRecord, Store
+from sr_datasets.video import probe
+
+pytestmark = pytest.mark.torch
+
+Y_DOUBLE, Y_8BIT, VID4, RGB = (PROTOCOLS[name] for name in ("y-double", "y-8bit", "vid4", "rgb"))
+
+
+def nearest_network(scale: int) -> Espcn:
+    """Return a network that repeats pixels: what it gives can be computed by hand."""
+    return Espcn(EspcnConfig(scale=scale, residual="nearest", last_gain=0.0))
+
+
+def drawn_network(scale: int) -> Espcn:
+    return Espcn(preset("residual", scale=scale, model={"last_gain": 1.0}).model, seed=3)
+
+
+def smooth_picture(height: int, width: int, *, planes: int = 3, seed: int = 0) -> npt.NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).uniform(0, 255, (planes, height // 4 + 2, width // 4 + 2))
+    return np.clip(np.rint(resize_bicubic(noise, height, width)), 0, 255).astype(np.uint8)
+
+
+def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.squeeze(picture.transpose(1, 2, 0))).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("scale", "psnr_db", "ssim"), [(2, 33.66, 0.9299), (3, 30.39, 0.8682), (4, 28.42, 0.8104)]
+)
+def test_bicubic_on_set5_is_the_published_number(real_data: Path, scale: int, psnr_db: float, ssim: float):
+    report = evaluate("bicubic", [real_data / "set5" / "GT"], scale=scale, protocol=Y_DOUBLE)
+
+    assert report.mean.psnr == pytest.approx(psnr_db, abs=0.005)
+    assert report.mean.ssim == pytest.approx(ssim, abs=0.00006)
+    assert [item.name for item in report.items] == ["baby", "bird", "butterfly", "head", "woman"]
+
+
+def test_bicubic_on_the_frames_of_vid4_is_the_measured_number(real_data: Path):
+    clips = [real_data / "vid4" / clip / "GT" for clip in ("calendar", "foliage")]
+
+    report = evaluate("bicubic", clips, scale=4, protocol=VID4, frame_step=4)
+    whole = evaluate("bicubic", clips[1:], scale=4, protocol=VID4)
+
+    assert [(item.name, item.num_frames) for item in report.items] == [("calendar/GT", 4), ("foliage/GT", 3)]
+    assert report.mean.psnr == pytest.approx(np.mean([item.score.psnr for item in report.items]))
+    assert whole.mean.psnr == pytest.approx(23.493, abs=0.0006)
+    assert whole.mean.ssim == pytest.approx(0.5713, abs=0.00006)
+
+
+def test_a_network_gets_unrounded_luma_on_the_double_path(tmp_path: Path):
+    picture = smooth_picture(50, 61)
+    path = write_png(tmp_path / "a.png", picture)
+
+    report = evaluate(nearest_network(3), [path], protocol=Y_DOUBLE)
+
+    luma = np.floor(luma_of_rgb_float(picture)[:, :48, :60] + 0.5)
+    sr = np.rint(np.kron(resize_bicubic(luma, 16, 20)[0], np.ones((3, 3))))
+    inside = np.s_[3:-3, 3:-3]
+    assert report.mean.psnr == pytest.approx(psnr(sr[inside], luma[0][inside]), abs=1e-3)
+    assert (report.items[0].width, report.items[0].height) == (61, 50)
+
+
+@pytest.mark.parametrize("protocol", [Y_8BIT, VID4, RGB])
+def test_colour_goes_through_bicubic_on_the_paths_of_rgb(tmp_path: Path, protocol: Protocol):
+    # Gray in three planes has no colour: what luma alone gives is what the whole way must give.
+    gray = smooth_picture(48, 64, planes=1)
+    path = write_png(tmp_path / "gray.png", np.repeat(gray, 3, axis=0))
+
+    report = evaluate(nearest_network(2), [path], protocol=protocol)
+
+    rounding = "once" if protocol is VID4 else "each-pass"
+    lr = _whole(resize_bicubic(gray.astype(float), 24, 64)) if rounding == "each-pass" else gray.astype(float)
+    lr = _whole(resize_bicubic(lr, 24, 32))
+    sr = np.kron(lr[0], np.ones((2, 2)))
+    border = protocol.border_at(2)
+    inside = np.s_[border : 48 - border, border : 64 - border]
+    shrink = 1.0 if protocol is RGB else 219 / 255
+    assert report.mean.psnr == pytest.approx(psnr(sr[inside] * shrink, gray[0][inside] * shrink), abs=1e-6)
+
+
+def _whole(samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.clip(np.floor(samples + 0.5), 0, 255)
+
+
+def test_the_chroma_of_an_upscaled_picture_is_that_of_bicubic():
+    lr = smooth_picture(20, 24).astype(np.float64)
+
+    sr = upscale_rgb(drawn_network(2), lr)
+
+    bicubic = resize_bicubic(lr, 40, 48)
+    luma = luma_of_rgb_float(sr)
+    np.testing.assert_allclose(luma, upscale_luma(drawn_network(2), luma_of_rgb_float(lr)), atol=1e-9)
+    for plane in (0, 2):
+        # Cb and Cr are B - Y and R - Y up to a factor, with Y on full range.
+        found, wanted = (each[plane] - luma_of_rgb_float(each)[0] * (255 / 219) for each in (sr, bicubic))
+        np.testing.assert_allclose(found, wanted, atol=1e-9)
+    assert np.abs(sr - bicubic).max() > 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(37, 20), (5, 64), (200, 3)])
+def test_a_large_picture_in_bands_gives_what_the_whole_gives(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int
+):
+    model, lr = drawn_network(3), smooth_picture(height, width, planes=1)
+    whole = upscale_luma(model, lr)
+    monkeypatch.setattr(upscale_module, "_BAND_PIXELS", 6 * width)
+
+    banded = upscale_luma(model, lr)
+
+    assert whole.shape == (1, 3 * height, 3 * width)
+    np.testing.assert_allclose(banded, whole, atol=1e-3)
+    assert HALO == 4
+
+
+def test_samples_of_ten_bits_give_the_same_picture_on_their_own_scale():
+    model, lr = drawn_network(2), smooth_picture(16, 16, planes=1)
+
+    sr8, sr10 = upscale_luma(model, lr), upscale_luma(model, lr * (1023 / 255), bit_depth=10)
+
+    np.testing.assert_allclose(sr10 * (255 / 1023), sr8, atol=1e-3)
+
+
+def test_the_luma_of_a_video_is_its_own_plane(tmp_path: Path):
+    path = write_y4m(tmp_path / "clip.y4m", [formula_planes("yuv420p", 48, 40, index) for index in range(7)])
+
+    report = evaluate(nearest_network(2), [path], protocol=Y_DOUBLE, frame_step=3)
+
+    expected = []
+    for index in (0, 3, 6):
+        luma = formula_planes("yuv420p", 48, 40, index)[0].astype(float)
+        sr = _whole(np.kron(resize_bicubic(luma[None], 20, 24)[0], np.ones((2, 2))))
+        expected.append(psnr(sr[2:-2, 2:-2], luma[2:-2, 2:-2]))
+    assert report.items[0].num_frames == 3
+    assert report.mean.psnr == pytest.approx(np.mean(expected), abs=1e-3)
+    assert evaluate("bicubic", [path], scale=2, protocol=RGB).mean.psnr < 60
+
+
+def test_frames_at_the_ends_are_left_out_when_the_protocol_says_so(tmp_path: Path):
+    for index in range(6):
+        write_png(tmp_path / "clip" / f"{index}.png", smooth_picture(40, 40, seed=index))
+    skipping = Protocol(channel="y", lr_path="y64", border="scale", skip_ends=2)
+
+    report = evaluate("bicubic", [tmp_path / "clip"], scale=2, protocol=skipping)
+    middle = evaluate(
+        "bicubic", [tmp_path / "clip" / f"{index}.png" for index in (2, 3)], scale=2, protocol=Y_DOUBLE
+    )
+
+    assert report.items[0].num_frames == 2
+    assert report.mean == middle.mean
+
+
+def test_a_folder_of_unlike_pictures_is_many_items_and_of_alike_ones_a_clip(tmp_path: Path):
+    for index in range(3):
+        write_png(tmp_path / "alike" / f"{index}.png", smooth_picture(40, 44))
+        write_png(tmp_path / "unlike" / f"p{index}.png", smooth_picture(40, 40 + 4 * index))
+    (tmp_path / "unlike" / "README.md").write_text("no picture")
+
+    report = evaluate("bicubic", [tmp_path / "alike", tmp_path / "unlike"], scale=2, protocol=Y_DOUBLE)
+
+    assert [(item.name.split("/")[-1], item.num_frames) for item in report.items] == [
+        ("alike", 3), ("p0", 1), ("p1", 1), ("p2", 1),
+    ]  # fmt: skip
+
+
+def test_another_degradation_is_used_and_named(tmp_path: Path):
+    path = write_png(tmp_path / "a.png", smooth_picture(48, 48))
+
+    plain = evaluate("bicubic", [path], scale=4, protocol=Y_DOUBLE)
+    blurred = evaluate("bicubic", [path], scale=4, protocol=Y_DOUBLE, degradation=BdDuf())
+
+    assert blurred.mean.psnr < plain.mean.psnr - 1
+    assert "LR by bd-duf" in blurred.to_text()
+    assert blurred.to_json()["degradation"] == {"kind": "bd-duf"}
+
+
+def test_clips_of_the_store_are_named_by_selections(tmp_path: Path):
+    store = Store(tmp_path / "store")
+    path = write_png(store.root / "set5" / "baby.png", smooth_picture(40, 40))
+    record = ClipRecord(
+        source="set5",
+        clip="baby",
+        path="set5/baby.png",
+        files=(FileRecord(path="set5/baby.png", size_bytes=1, sha256="0" * 64, mtime_ns=0),),
+        sha256="0" * 64,
+        origin="imported",
+        proof="imported",
+        info=probe(path),
+    )
+    store.put(record)
+
+    report = evaluate("bicubic", ["set5/baby"], scale=2, protocol=Y_DOUBLE, store=store)
+
+    assert report.items[0].name == "set5/baby"
+    assert report.mean == evaluate("bicubic", [path], scale=2, protocol=Y_DOUBLE).mean
+    with pytest.raises(StoreError, match="set5/bird is not in the store"):
+        evaluate("bicubic", ["set5"], scale=2, protocol=Y_DOUBLE, store=store)
+    with pytest.raises(SelectionError, match=r"set6.*is no file or folder"):
+        evaluate("bicubic", ["set6"], scale=2, protocol=Y_DOUBLE, store=store)
+
+
+def test_the_table_says_everything_that_its_numbers_depend_on(tmp_path: Path):
+    path = write_png(tmp_path / "a-picture.png", smooth_picture(48, 64))
+
+    report = evaluate("bicubic", [path], scale=4, protocol=VID4, frame_step=2)
+
+    text = report.to_text()
+    assert text.startswith("bicubic x4\nvid4: Y BT.601 float, LR rgb1, mod-crop scale, border 0")
+    assert "one frame in 2" in text
+    assert f"{report.mean.psnr:.2f}" in text.splitlines()[-1]
+    assert max(map(len, text.splitlines())) <= 80
+    values = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert values["protocol"]["name"] == "vid4"
+    assert values["items"][0] == {
+        "name": "a-picture",
+        "width": 64,
+        "height": 48,
+        "frames": 1,
+        **values["mean"],
+    }
+
+
+def test_equal_pictures_have_no_finite_psnr_and_json_says_null(tmp_path: Path):
+    path = write_png(tmp_path / "flat.png", np.full((3, 40, 40), 90, np.uint8))
+
+    report = evaluate("bicubic", [path], scale=2, protocol=Y_DOUBLE)
+
+    assert math.isinf(report.mean.psnr)
+    assert report.to_json()["mean"] == {"psnr": None, "ssim": 1.0}
+    assert "inf  1.0000" in report.to_text()
+
+
+def test_a_model_is_found_by_its_folder_and_names_itself(tmp_path: Path):
+    config = preset("residual", scale=2)
+    header = Header(kind="model", model=config.model, step=5, train=config)
+    save_model(tmp_path / "run" / MODEL_NAME, Espcn(config.model), header)
+    path = write_png(tmp_path / "a.png", smooth_picture(40, 40))
+
+    report = evaluate(tmp_path / "run", [path], protocol=Y_DOUBLE)
+
+    assert report.method == "run (ESPCN residual, 21284 parameters, step 5)"
+    assert report.scale == 2
+    assert (
+        report.mean == evaluate(str(tmp_path / "run" / MODEL_NAME), [path], protocol=Y_DOUBLE, scale=2).mean
+    )
+    with pytest.raises(ModelError, match=r"the model is for x2, asked is x3"):
+        evaluate(tmp_path / "run", [path], protocol=Y_DOUBLE, scale=3)
+
+
+def test_what_cannot_be_scored_is_named(tmp_path: Path):
+    small = write_png(tmp_path / "small.png", smooth_picture(12, 60))
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(DecodeError, match=r"small \(60x12, frames: 1\) is too small for y-double at x3"):
+        evaluate("bicubic", [small], scale=3, protocol=Y_DOUBLE)
+    with pytest.raises(DecodeError, match=r"too small for custom at x3: 1 frames leave none"):
+        evaluate(
+            "bicubic", [small], scale=3, protocol=Protocol(channel="y", lr_path="y64", border=0, skip_ends=1)
+        )
+    with pytest.raises(DecodeError, match="no pictures and no videos in this folder"):
+        evaluate("bicubic", [tmp_path / "empty"], scale=3, protocol=Y_DOUBLE)
+    with pytest.raises(DecodeError, match=r"gone\.png is not there"):
+        evaluate("bicubic", [tmp_path / "gone.png"], scale=3, protocol=Y_DOUBLE)
+    with pytest.raises(ValueError, match="bicubic needs a scale"):
+        evaluate("bicubic", [small], protocol=Y_DOUBLE)
+    with pytest.raises(ValueError, match="nothing to evaluate"):
+        evaluate("bicubic", [], scale=3, protocol=Y_DOUBLE)
+    with pytest.raises(ModelError, match="bicubik is not there"):
+        evaluate("bicubik", [small], protocol=Y_DOUBLE)
+
+
+def test_only_one_plane_is_taken_as_luma():
+    with pytest.raises(ValueError, match="luma is"):
+        upscale_luma(nearest_network(2), np.zeros((3, 8, 8)))
+
+
+def test_scoring_leaves_no_gradients(tmp_path: Path):
+    model = drawn_network(2)
+
+    evaluate(model, [write_png(tmp_path / "a.png", smooth_picture(40, 40))], protocol=Y_DOUBLE)
+
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.is_grad_enabled()
