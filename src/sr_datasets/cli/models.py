@@ -71,6 +71,9 @@ def evaluate_command(
         int | None, typer.Option("--scale", help="HR-to-LR ratio; a model knows its own.")
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="y-double, y-8bit, vid4 or rgb.")] = "y-double",
+    frame_step: Annotated[
+        int, typer.Option("--frame-step", min=1, help="Score every n-th frame of clips.")
+    ] = 1,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -81,6 +84,30 @@ def evaluate_command(
       sr-data evaluate bicubic set5 --scale 3
       sr-data evaluate model/ set5 vid4/calendar --protocol y-double
     """
+    import json
+
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.espcn.evaluate import evaluate
+    from sr_datasets.metrics import find_protocol
+    from sr_datasets.store import Store
+
+    try:
+        convention = find_protocol(protocol)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--protocol") from error
+    if model == "bicubic" and scale is None:
+        raise typer.BadParameter("bicubic needs a scale: 2, 3, 4 or 8", param_hint="--scale")
+    with progress_on_stderr() as progress:
+        report = evaluate(
+            model,
+            items,
+            protocol=convention,
+            scale=scale,
+            store=Store(store),
+            frame_step=frame_step,
+            progress=progress,
+        )
+    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
 
 
 @app.command("quickstart")
@@ -95,5 +122,5 @@ def quickstart_command(
     from sr_datasets.quickstart import run_quickstart
 
     with progress_on_stderr() as progress:
-        report = run_quickstart(out_dir, workers=workers, progress=progress, echo=typer.echo)
+        report = run_quickstart(out_dir, workers=workers, progress=progress)
     typer.echo(report.to_text())
