@@ -282,12 +282,13 @@ class _Download:
         reasons: list[str] = []
         mismatch = False
         for url in self._mirrors():
+            if reasons:
+                self.progress.log(f"{self.name}: {reasons[-1]}; trying the next mirror")
             try:
                 return self._from_mirror(url)
             except _MirrorError as failed:
                 mismatch = mismatch or isinstance(failed, _WrongFileError)
                 reasons.append(f"{url} {failed}")
-                self.progress.log(f"{self.name}: {reasons[-1]}")
         kept = (
             f" The file that came is kept as {_rejected(self.dest)} and not used. The publisher may have "
             "replaced it: compare with their page, then update the manifest, or delete the kept file."
