@@ -561,7 +561,7 @@ def test_rows_of_mapped_and_foreign_shards_mix_by_number(groups: list[list[Row]]
             np.testing.assert_array_equal(hr, rows[number % len(rows)].hr)
             assert mapped.row(number)["sample_id"] == rows[number % len(rows)].sample_id
         shapes = {(row.lr.shape, row.hr.shape, row.bit_depth) for row in rows}
-        assert mapped.same_shape(order) == (len(shapes) == 1)
+        assert (mapped.shape_of(order) is not None) == (len(shapes) == 1)
         if len(shapes) > 1:
             with pytest.raises(ShardError, match="cannot be in one batch"):
                 mapped.batch(order)

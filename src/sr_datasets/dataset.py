@@ -106,7 +106,7 @@ class PairDataset(Dataset[Sample]):
         They are read as one batch where they have one shape; then they are views of it.
         """
         rows = self._numbers(indices)
-        if not self._rows.same_shape(rows):
+        if self._rows.shape_of(rows) is None:
             return [self[int(row)] for row in rows]
         lr, hr = self._rows.batch(rows)
         samples = [

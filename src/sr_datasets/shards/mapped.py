@@ -1,12 +1,12 @@
-"""Files mapped into memory, and the rows of many mapped shards as one address range."""
+"""The rows of many mapped shards by one number, copied out of one address range."""
 
 import math
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,41 +16,55 @@ from sr_datasets.errors import ShardError
 from sr_datasets.shards.reader import PREFIX_BYTES, FileMap, ShardReader
 from sr_datasets.shards.schema import Pixels, Shape
 
-_UNOPENED: Final = -1
-_NOT_MAPPED: Final = -2
+_UNOPENED: Final = 0
+_NOT_MAPPED: Final = -1
 _OPEN_READERS = 8
+
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
+
+
+class _One(NamedTuple):
+    """What copying a single row needs, flat, since its cost counts 50,000 times a second."""
+
+    base: int
+    """Lowest address of the span."""
+    length_at: Callable[[int], int]
+    """The uint32 at a position of the span."""
+    lr_size: int
+    """Bytes of an LR value."""
+    lr: _Bytes
+    """``(span, *shape)``, the last axis in bytes: the LR value at each position."""
+    hr_size: int
+    """Bytes of an HR value."""
+    hr: _Bytes
+    """As ``lr``."""
+    wide: bool
+    """Samples are uint16."""
 
 
 class _Kind(NamedTuple):
-    """The pixel columns of one shape, seen from every byte of the span: element ``p`` is the value at byte ``p``."""
-
-    pair: tuple[int, npt.NDArray[np.uint8], int, npt.NDArray[np.uint8], bool]
-    """Bytes of an LR value and all LR values, ``(span, *shape)`` with the last axis in bytes; so for HR; uint16?"""
-    lr: npt.NDArray[np.uint8]
-    """LR values ``(span, bytes)``: indexing with an array of positions gathers a batch in one call."""
-    hr: npt.NDArray[np.uint8]
-    """HR values, as ``lr``."""
-
-
-class _Span(NamedTuple):
-    """The address range from the lowest mapped byte to the highest, and what lies in it.
+    """The pixels of one shape, seen from every byte of the span.
 
     Shards are mapped at addresses of the system's choice. One NumPy array that begins at the lowest
     and ends at the highest makes each value of each shard a position in one array, so that a batch
     is one gather however many shards it touches. Only positions inside shards are ever read.
     """
 
-    base: int
-    length_at: Any
+    one: _One
     lengths: npt.NDArray[np.uint32]
-    kinds: tuple[_Kind, ...]
+    """The uint32 at each position."""
+    lr: _Bytes
+    """``(span, bytes)``: indexing with an array of positions gathers a batch in one call."""
+    hr: _Bytes
+    """As ``lr``."""
 
 
 class MappedRows:
     """Rows of many shards by one number, copied straight out of the mapped files.
 
-    Shards are opened at first touch. Groups that cannot be mapped are read through pyarrow. Pickles
-    as paths and counts; what is mapped survives a fork.
+    Shards are opened at first touch; row groups that cannot be mapped are read through pyarrow.
+    Costs 16 bytes of memory per row (its two addresses) in each process that reads. Pickles as paths
+    and counts per row group; what is mapped survives a fork. Several threads may read.
     """
 
     def __init__(
@@ -70,33 +84,24 @@ class MappedRows:
         self._reset()
 
     def _reset(self) -> None:
-        groups = len(self._shard)
-        self._lock = threading.Lock()
-        self._lr = np.full(groups, _UNOPENED, np.int64)
-        self._hr = np.full(groups, _UNOPENED, np.int64)
-        self._kind = np.full(groups, -1, np.int16)
-        self._shapes: list[Shape] = []
-        self._maps: list[FileMap] = []
-        self._readers: OrderedDict[int, ShardReader] = OrderedDict()
-        self._span: _Span | None = None
         self._num_rows = int(self._starts[-1])
-        # Row r lies in a group between those of its bucket's ends: nearly always the search has one step.
-        self._shift = max(0, (self._num_rows // max(1, groups)).bit_length() - 1)
-        ends = np.arange((self._num_rows >> self._shift) + 2) << self._shift
-        self._buckets = np.searchsorted(self._starts, ends, side="right").data
-        # Views for single rows: a memoryview hands out a Python int in 40 ns, an array in 100.
-        self._starts_view = self._starts.data
+        self._lock = threading.Lock()
+        self._readers: OrderedDict[int, ShardReader] = OrderedDict()
+        self._maps: list[FileMap] = []
+        self._shapes: list[Shape] = []
+        self._kind_of_group = np.full(len(self._shard), -1, np.int16)
+        self._kinds: tuple[_Kind, ...] | None = None
+        self._one: _One | None = None
+        """The only kind; None while nothing is mapped, and when there are several."""
+        # Addresses of the values. Zeros cost no memory until their shard is opened.
+        self._lr = np.zeros(self._num_rows, np.int64)
+        self._hr = np.zeros(self._num_rows, np.int64)
+        # A memoryview hands out a Python int in 25 ns, an array takes 100.
         self._lr_view = self._lr.data
         self._hr_view = self._hr.data
-        self._kind_view = self._kind.data
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "_paths": self._paths,
-            "_shard": self._shard,
-            "_starts": self._starts,
-            "_first_group": self._first_group,
-        }
+        return {name: self.__dict__[name] for name in ("_paths", "_shard", "_starts", "_first_group")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -117,26 +122,22 @@ class MappedRows:
         """
         if not 0 <= row < self._num_rows:
             raise IndexError(f"there are {self._num_rows} rows, there is no row {row}")
-        bucket = row >> self._shift
-        group = bisect_right(self._starts_view, row, self._buckets[bucket], self._buckets[bucket + 1]) - 1
-        lr_at = self._lr_view[group]
-        span = self._span
-        if lr_at < 0 or span is None:
-            if lr_at == _UNOPENED:
-                self._open(int(self._shard[group]))
-                return self.pair(row)
-            lr, hr = self._read(row, group)
-            return lr.copy(), hr.copy()
-        base, length_at, _, kinds = span
-        lr_size, lr_one, hr_size, hr_one, wide = kinds[self._kind_view[group]].pair
-        number = row - self._starts_view[group]
-        lr_at += number * (lr_size + PREFIX_BYTES) - base
-        hr_at = self._hr_view[group] + number * (hr_size + PREFIX_BYTES) - base
+        lr_at = self._lr_view[row]
+        one = self._one
+        if lr_at <= 0 or one is None:
+            return self._pair_of_any_kind(row)
+        base, length_at, lr_size, lr, hr_size, hr, wide = one
+        lr_at -= base
+        hr_at = self._hr_view[row] - base
         if length_at(lr_at - PREFIX_BYTES) != lr_size or length_at(hr_at - PREFIX_BYTES) != hr_size:
-            self._complain(row, group)
+            self._complain(row)
         if wide:
-            return lr_one[lr_at].copy().view("<u2"), hr_one[hr_at].copy().view("<u2")
-        return lr_one[lr_at].copy(), hr_one[hr_at].copy()
+            return lr[lr_at].copy().view("<u2"), hr[hr_at].copy().view("<u2")
+        return lr[lr_at].copy(), hr[hr_at].copy()
+
+    def _pair_of_any_kind(self, row: int) -> tuple[Pixels, Pixels]:
+        lr, hr = self.batch(np.array([row]))
+        return lr[0], hr[0]
 
     def batch(self, rows: npt.NDArray[np.int64]) -> tuple[Pixels, Pixels]:
         """Return ``lr`` and ``hr`` of several rows of one shape as two new arrays, ``(B, ...)``.
@@ -149,30 +150,30 @@ class MappedRows:
             ShardError: A shard is missing, truncated or altered, or the rows have several shapes.
         """
         self._check(rows)
-        groups = self._starts.searchsorted(rows, "right") - 1
-        lr_at = self._lr[groups]
-        if not rows.size or lr_at.min() < 0:
-            self._open_all(groups)
-            lr_at = self._lr[groups]
-        shape = self._one_shape(groups)
-        if shape is None:
-            raise ShardError(self._several_shapes(rows, groups))
-        span = self._span
-        if not rows.size or span is None or lr_at.min() < 0:
-            return self._read_batch(rows, groups, shape)
-        pair, lr_flat, hr_flat = span.kinds[self._kind_view[int(groups[0])]]
-        lr_size, _, hr_size, _, wide = pair
-        numbers = rows - self._starts[groups]
-        lr_at += numbers * (lr_size + PREFIX_BYTES) - span.base
-        hr_at = self._hr[groups] + (numbers * (hr_size + PREFIX_BYTES) - span.base)
-        wrong = span.lengths[lr_at - PREFIX_BYTES] != lr_size
-        wrong |= span.lengths[hr_at - PREFIX_BYTES] != hr_size
+        lr_at = self._lr[rows]
+        number = 0
+        if not rows.size or self._one is None or lr_at.min() <= 0:
+            shape = self.shape_of(rows)
+            if shape is None:
+                raise ShardError(self._several_shapes(rows))
+            number = self._shapes.index(shape)
+            lr_at = self._lr[rows]
+            if not rows.size or self._kinds is None or lr_at.min() <= 0:
+                return self._read_batch(rows, shape)
+        kinds = self._kinds
+        assert kinds is not None
+        one, lengths, lr_all, hr_all = kinds[number]
+        lr_at -= one.base
+        hr_at = self._hr[rows]
+        hr_at -= one.base
+        wrong = lengths[lr_at - PREFIX_BYTES] != one.lr_size
+        wrong |= lengths[hr_at - PREFIX_BYTES] != one.hr_size
         if np.count_nonzero(wrong):
-            worst = int(np.argmax(wrong))
-            self._complain(int(rows[worst]), int(groups[worst]))
-        lr, hr = lr_flat[lr_at], hr_flat[hr_at]
-        if wide:
+            self._complain(int(rows[np.argmax(wrong)]))
+        lr, hr = lr_all[lr_at], hr_all[hr_at]
+        if one.wide:
             lr, hr = lr.view("<u2"), hr.view("<u2")
+        shape = self._shapes[number]
         return lr.reshape(-1, *shape.lr), hr.reshape(-1, *shape.hr)
 
     def row(self, row: int) -> dict[str, Any]:
@@ -184,29 +185,27 @@ class MappedRows:
         """
         if not 0 <= row < self._num_rows:
             raise IndexError(f"there are {self._num_rows} rows, there is no row {row}")
-        group = bisect_right(self._starts_view, row) - 1
-        shard = int(self._shard[group])
-        return self._reader(shard).row(row - self._first_row(shard))
+        with self._lock:
+            reader, number = self._reader_of(row)
+            return reader.row(number)
 
-    def same_shape(self, rows: npt.NDArray[np.int64]) -> bool:
-        """Tell whether rows (each from 0 to ``len - 1``) can be one batch.
+    def shape_of(self, rows: npt.NDArray[np.int64]) -> Shape | None:
+        """Return the one shape of rows (of row 0 when none is named), None when they have several.
+
+        Opens the shards that the rows lie in.
 
         Raises:
+            IndexError: There is no such row.
             ShardError: A shard is missing, truncated or altered.
         """
         self._check(rows)
+        if not rows.size:
+            rows = np.zeros(1, np.int64)
         groups = self._starts.searchsorted(rows, "right") - 1
-        self._open_all(groups)
-        return self._one_shape(groups) is not None
-
-    def _one_shape(self, groups: npt.NDArray[np.intp]) -> Shape | None:
-        """Return the shape of rows of opened groups (of row 0 when none is named), None if several."""
-        if not groups.size:
-            self._open(int(self._shard[0]))
-            return self._shapes[self._kind_view[0]]
-        first = self._kind_view[int(groups[0])]
-        same = len(self._shapes) == 1 or bool((self._kind[groups] == first).all())
-        return self._shapes[first] if same else None
+        for shard in np.unique(self._shard[groups[self._kind_of_group[groups] < 0]]).tolist():
+            self._open(shard)
+        kinds = self._kind_of_group[groups]
+        return self._shapes[int(kinds[0])] if (kinds == kinds[0]).all() else None
 
     def _check(self, rows: npt.NDArray[np.int64]) -> None:
         # Seen without a sign a negative number is a huge one: one look instead of two.
@@ -214,53 +213,44 @@ class MappedRows:
             bad = rows[(rows < 0) | (rows >= self._num_rows)][0]
             raise IndexError(f"there are {self._num_rows} rows, there is no row {bad}")
 
-    def _open_all(self, groups: npt.NDArray[np.intp]) -> None:
-        for shard in np.unique(self._shard[groups[self._lr[groups] == _UNOPENED]]).tolist():
-            self._open(shard)
-
     def _open(self, shard: int) -> None:
         with self._lock:
             first, end = int(self._first_group[shard]), int(self._first_group[shard + 1])
-            if self._lr[first] != _UNOPENED:
+            if (self._kind_of_group[first:end] >= 0).any():
                 return
             reader = ShardReader(self._paths[shard])
             sizes = [reader.rows_of(number)[1] for number in range(reader.num_groups)]
-            if sizes != np.diff(self._starts[first : end + 1]).tolist():
+            indexed = np.diff(self._starts[first : end + 1]).tolist()
+            if sizes != indexed:
                 raise ShardError(
-                    f"{reader.path}: its row groups have {sizes} rows, the index says "
-                    f"{np.diff(self._starts[first : end + 1]).tolist()}. The shard is not the one that was "
-                    "indexed: copy or build the set again."
+                    f"{reader.path}: its row groups have {sizes} rows, the index says {indexed}. "
+                    "The shard is not the one that was indexed: copy or build the set again."
                 )
-            found = []
-            mapped = False
-            for number in range(end - first):
-                if not sizes[number]:  # some writers leave empty groups
-                    found.append((_NOT_MAPPED, _NOT_MAPPED, -1))
-                    continue
-                shape, group = reader.shape(number), reader.group(number)
+            numbers = [number for number, size in enumerate(sizes) if size]  # some writers leave empty groups
+            shapes = [reader.shape(number) for number in numbers]
+            groups = [reader.group(number) for number in numbers]
+            for shape in shapes:
                 if shape not in self._shapes:
                     self._shapes.append(shape)
-                kind = self._shapes.index(shape)
-                if group.lr_offset is None or group.hr_offset is None:
-                    found.append((_NOT_MAPPED, _NOT_MAPPED, kind))
-                else:
-                    address = reader.map().address
-                    found.append((address + group.lr_offset, address + group.hr_offset, kind))
-                    mapped = True
-            if mapped:
+            if any(group.lr_offset is not None for group in groups):
                 self._maps.append(reader.map())
-            # First the span that holds the new addresses, then the addresses: another thread may be reading.
-            self._span = _span_of(self._maps, self._shapes)
-            if self._span is None:
-                found = [(_NOT_MAPPED, _NOT_MAPPED, kind) for _, _, kind in found]
+            self._kinds = _kinds_of(self._maps, self._shapes)
+            self._one = self._kinds[0].one if self._kinds is not None and len(self._kinds) == 1 else None
+            # Another thread may be reading: the span that holds the new addresses came first.
+            for number, shape, group in zip(numbers, shapes, groups, strict=True):
+                begin, stop = int(self._starts[first + number]), int(self._starts[first + number + 1])
+                if group.lr_offset is None or group.hr_offset is None or self._kinds is None:
+                    self._lr[begin:stop] = _NOT_MAPPED
+                else:
+                    address, steps = reader.map().address, np.arange(stop - begin)
+                    self._hr[begin:stop] = address + group.hr_offset + steps * (shape.hr_bytes + PREFIX_BYTES)
+                    self._lr[begin:stop] = address + group.lr_offset + steps * (shape.lr_bytes + PREFIX_BYTES)
+                self._kind_of_group[first + number] = self._shapes.index(shape)
             reader.close()
-            for group_index, (lr_at, hr_at, kind) in enumerate(found, start=first):
-                self._kind[group_index] = kind
-                self._hr[group_index] = hr_at
-                self._lr[group_index] = lr_at
 
-    def _reader(self, shard: int) -> ShardReader:
-        """Return an open reader, of which a few are kept."""
+    def _reader_of(self, row: int) -> tuple[ShardReader, int]:
+        """Return the reader of a row's shard, of which a few are kept open, and the row's number in it."""
+        shard = int(self._shard[bisect_right(self._starts, row) - 1])
         reader = self._readers.get(shard)
         if reader is None:
             reader = self._readers[shard] = ShardReader(self._paths[shard])
@@ -268,33 +258,27 @@ class MappedRows:
                 self._readers.popitem(last=False)[1].close()
         else:
             self._readers.move_to_end(shard)
-        return reader
+        return reader, row - int(self._starts[self._first_group[shard]])
 
-    def _first_row(self, shard: int) -> int:
-        return int(self._starts[self._first_group[shard]])
+    def _read(self, row: int) -> tuple[Pixels, Pixels]:
+        with self._lock:
+            reader, number = self._reader_of(row)
+            return reader.pixels(number)
 
-    def _read(self, row: int, group: int) -> tuple[Pixels, Pixels]:
-        shard = int(self._shard[group])
-        return self._reader(shard).pixels(row - self._first_row(shard))
-
-    def _read_batch(
-        self, rows: npt.NDArray[np.int64], groups: npt.NDArray[np.intp], shape: Shape
-    ) -> tuple[Pixels, Pixels]:
+    def _read_batch(self, rows: npt.NDArray[np.int64], shape: Shape) -> tuple[Pixels, Pixels]:
         lr = np.empty((len(rows), *shape.lr), shape.dtype)
         hr = np.empty((len(rows), *shape.hr), shape.dtype)
-        for place in np.argsort(groups, kind="stable").tolist():  # each row group is read once
-            lr[place], hr[place] = self._read(int(rows[place]), int(groups[place]))
+        for place in np.argsort(rows, kind="stable").tolist():  # so that each row group is read once
+            lr[place], hr[place] = self._read(int(rows[place]))
         return lr, hr
 
-    def _complain(self, row: int, group: int) -> None:
+    def _complain(self, row: int) -> None:
         """Raise the error that the careful reader has for a row whose lengths are wrong."""
-        self._read(row, group)
-        raise ShardError(
-            f"{self._paths[self._shard[group]]} has changed while it was open: open the data set again."
-        )
+        self._read(row)
+        raise ShardError(f"The shard of row {row} changed while it was open: open the data set again.")
 
-    def _several_shapes(self, rows: npt.NDArray[np.int64], groups: npt.NDArray[np.intp]) -> str:
-        kinds = self._kind[groups]
+    def _several_shapes(self, rows: npt.NDArray[np.int64]) -> str:
+        kinds = self._kind_of_group[self._starts.searchsorted(rows, "right") - 1]
         other = int(np.argmax(kinds != kinds[0]))
         return (
             f"rows {rows[0]} and {rows[other]} cannot be in one batch: {self._shapes[kinds[0]]} and "
@@ -302,33 +286,27 @@ class MappedRows:
         )
 
 
-def _span_of(maps: Sequence[FileMap], shapes: Sequence[Shape]) -> _Span | None:
+def _kinds_of(maps: Sequence[FileMap], shapes: Sequence[Shape]) -> tuple[_Kind, ...] | None:
+    """Return each shape's view of the span of all maps; None when nothing is mapped."""
     if not maps:
         return None
     lowest = min(maps, key=lambda mapped: mapped.address)
-    length = max(mapped.address + len(mapped.array) for mapped in maps) - lowest.address
+    array = lowest.array
+    span = max(mapped.address + len(mapped.array) for mapped in maps) - lowest.address
+    lengths = as_strided(array[:PREFIX_BYTES].view("<u4"), (span - PREFIX_BYTES + 1,), (1,), writeable=False)
     kinds = []
     for shape in shapes:
-        if length * max(shape.lr_bytes, shape.hr_bytes) >= 1 << 62:
+        if span * max(shape.lr_bytes, shape.hr_bytes) >= 1 << 62:
             return None  # NumPy counts the elements of a view in 63 bits
-        lr_one, lr_flat = _windows(lowest.array, length, shape.lr, shape.dtype.itemsize)
-        hr_one, hr_flat = _windows(lowest.array, length, shape.hr, shape.dtype.itemsize)
-        pair = (shape.lr_bytes, lr_one, shape.hr_bytes, hr_one, shape.dtype.itemsize > 1)
-        kinds.append(_Kind(pair, lr_flat, hr_flat))
-    lengths = as_strided(
-        lowest.array[:PREFIX_BYTES].view("<u4"), (length - PREFIX_BYTES + 1,), (1,), writeable=False
-    )
-    return _Span(lowest.address, lengths.item, lengths, tuple(kinds))
+        wide = shape.dtype.itemsize
+        lr, hr = (_everywhere(array, span, (*dims[:-1], dims[-1] * wide)) for dims in (shape.lr, shape.hr))
+        one = _One(lowest.address, lengths.item, shape.lr_bytes, lr, shape.hr_bytes, hr, wide > 1)
+        flat = (_everywhere(array, span, (size,)) for size in (shape.lr_bytes, shape.hr_bytes))
+        kinds.append(_Kind(one, lengths, *flat))
+    return tuple(kinds)
 
 
-def _windows(
-    array: npt.NDArray[np.uint8], length: int, shape: tuple[int, ...], itemsize: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    dims = (*shape[:-1], shape[-1] * itemsize)
-    size = math.prod(dims)
+def _everywhere(array: _Bytes, span: int, dims: tuple[int, ...]) -> _Bytes:
+    """Return a view ``(places, *dims)`` of the span's bytes: a block of ``dims`` at each place."""
     strides = [math.prod(dims[axis + 1 :]) for axis in range(len(dims))]
-    places = length - size + 1
-    return (
-        as_strided(array, (places, *dims), (1, *strides), writeable=False),
-        as_strided(array, (places, size), (1, 1), writeable=False),
-    )
+    return as_strided(array, (span - math.prod(dims) + 1, *dims), (1, *strides), writeable=False)
