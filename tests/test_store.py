@@ -220,6 +220,15 @@ def test_a_file_that_fails_while_it_is_written_leaves_the_old_one(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_writer_that_was_killed_leaves_one_partial_file_that_the_next_one_takes_over(tmp_path: Path):
+    path = tmp_path / "a"
+    for _ in range(2):
+        files.partial_name(path).write_bytes(b"half of a longer text")
+        write_atomic(path, b"new", alone=True)
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("old", ["nothing", "file", "folder"])
 @pytest.mark.parametrize("new", ["file", "folder"])
 def test_a_finished_file_or_folder_replaces_whatever_was_there(tmp_path: Path, old: str, new: str):

@@ -57,14 +57,19 @@ def iter_chunks(path: Path) -> Iterator[memoryview]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, alone: bool = False) -> Iterator[Path]:
     """Give a partial path beside ``path``; rename it over ``path`` when the block ends well.
 
     The folder is made if it is missing. When the block fails, the partial file is deleted
     and ``path`` is as it was before.
+
+    Args:
+        path: The final name.
+        alone: Whether a lock keeps all others from writing ``path``. The partial file then has one name, so that
+            a process that is killed leaves at most one behind, which the next writer takes over.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    partial = partial_name(path) if alone else path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield partial
         sync_file(partial)
@@ -74,9 +79,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write ``data`` under ``path``, whole or not at all."""
-    with atomic_path(path) as partial:
+def partial_name(path: Path) -> Path:
+    """Return the partial file of a writer that is alone (``atomic_path``)."""
+    return path.with_name(f".{path.name}.part")
+
+
+def write_atomic(path: Path, data: bytes, *, alone: bool = False) -> None:
+    """Write ``data`` under ``path``, whole or not at all; ``alone`` as in ``atomic_path``."""
+    with atomic_path(path, alone=alone) as partial:
         partial.write_bytes(data)
 
 

@@ -170,7 +170,7 @@ class Store:
             clips.update({f"{record.source}/{record.clip}": record for record in records})
             lock = _Lock(clips=dict(sorted(clips.items())))
             path = self.root / LOCK_NAME
-            write_atomic(path, (lock.model_dump_json(indent=1) + "\n").encode())
+            write_atomic(path, (lock.model_dump_json(indent=1) + "\n").encode(), alone=True)
             self._seen = _state(path), lock.clips
 
     def problems(

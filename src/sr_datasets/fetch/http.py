@@ -33,6 +33,7 @@ from sr_datasets.files import (
     human_bytes,
     iter_chunks,
     locked,
+    partial_name,
     require_space,
     sync_file,
     write_atomic,
@@ -156,7 +157,9 @@ def discard(dest: Path) -> None:
 
     For the caller who has taken the file away and keeps others from fetching it meanwhile.
     """
-    for path in (_part(dest), _note_path(dest), _rejected(dest), dest.with_name(f".{dest.name}.lock")):
+    note = _note_path(dest)
+    lock = dest.with_name(f".{dest.name}.lock")
+    for path in (_part(dest), note, partial_name(note), _rejected(dest), lock):
         path.unlink(missing_ok=True)
 
 
@@ -195,7 +198,7 @@ class _Note:
             "size": self.size,
             "sha256": self.sha256,
         }
-        write_atomic(_note_path(dest), (json.dumps(fields, indent=1) + "\n").encode())
+        write_atomic(_note_path(dest), (json.dumps(fields, indent=1) + "\n").encode(), alone=True)
 
     @classmethod
     def read(cls, dest: Path) -> "_Note | None":
