@@ -89,7 +89,6 @@ class ShardWriter:
             write_batch_size=MAX_GROUP_ROWS,
             data_page_size=1 << 30,
             data_page_version="1.0",
-            use_content_defined_chunking=False,
         )
         return self
 
