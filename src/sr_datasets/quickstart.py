@@ -1,5 +1,6 @@
 """The main job on the generated source, offline: fetch, build, inspect, train, evaluate, and a picture."""
 
+import textwrap
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class QuickstartReport:
         lines = [
             "",
             f"x{self.espcn.scale} on clips that training never saw, PSNR in dB and SSIM",
-            f"({PROTOCOL})",
+            *textwrap.wrap(str(PROTOCOL), 80),
             "",
             f"{'clip':14}{'bicubic':>18}{'ESPCN':>18}{'gain':>10}",
         ]
