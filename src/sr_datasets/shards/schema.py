@@ -25,7 +25,7 @@ MAX_GROUP_ROWS: Final = 20_000
 MAX_GROUP_BYTES: Final = (1 << 30) - 1
 """Most bytes of pixels of a row group; Arrow's binary offsets end at 2 GiB, a page's size too."""
 
-Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Pixels: TypeAlias = npt.NDArray[np.uint8 | np.uint16]
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
