@@ -76,7 +76,7 @@ def enlarged(planes: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return planes.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
-def to_8bit(planes: NDArray[np.uint8] | NDArray[np.uint16], bit_depth: int) -> NDArray[np.uint8]:
+def to_8bit(planes: NDArray[np.uint8 | np.uint16], bit_depth: int) -> NDArray[np.uint8]:
     """Return samples for a screen: the 8 leading bits."""
     return (planes >> max(0, bit_depth - 8)).astype(np.uint8)
 
