@@ -268,6 +268,16 @@ def test_a_kill_between_the_final_name_and_the_record_costs_no_second_download(s
     assert left_over(store) == []
 
 
+def test_a_kill_after_the_record_leaves_nothing_for_long(store: Store, tmp_path: Path):
+    with FaultServer({"a.y4m": y4m()}) as server:
+        source = source_of({"id": "a", "mirrors": [server.url("a.y4m")]})
+        die = "import os; from sr_datasets.fetch import http; http.discard = lambda dest: os.kill(os.getpid(), 9)"
+        assert start_fetch(source, store, tmp_path, first=die).wait() == -signal.SIGKILL
+        assert left_over(store) != []
+        assert len(fetch(source, store).present) == 1
+    assert left_over(store) == []
+
+
 def test_a_manual_source_explains_its_steps(store: Store):
     steps = "1. Make an account.\n2. Download.\n"
     source = source_of({"id": "a"}, {"id": "b"}, access="manual", how_to_get=steps)

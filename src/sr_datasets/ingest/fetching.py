@@ -117,11 +117,12 @@ class _Fetch:
     def own_file(self, source: Source, clip: Clip, bar: Bar) -> None:
         """Fetch or generate a clip that is a file of its own."""
         with self.store.lock(source.id, clip.id, waiting=lambda: self._waiting(f"{source.id}/{clip.id}")):
-            if not self._here(source, clip):
-                if source.access == "generated":
-                    self.fetched.append(self._generate(source, clip))
-                else:
-                    self.fetched.append(self._download(source, clip))
+            if self._here(source, clip):
+                http.discard(self._incoming(source, clip))  # a kill can have kept the last run from it
+            elif source.access == "generated":
+                self.fetched.append(self._generate(source, clip))
+            else:
+                self.fetched.append(self._download(source, clip))
             bar.advance(1)
 
     def by_hand(self, source: Source, clips: Sequence[Clip], bar: Bar) -> None:
@@ -201,9 +202,7 @@ class _Fetch:
         if not clip.mirrors:
             raise FetchError(_no_address(source, clip.id))
         name = f"{source.id}/{clip.id}"
-        dest = (
-            self.store.incoming(source.id) / self.store.place_for(source.id, clip.id, _suffix_of(clip)).name
-        )
+        dest = self._incoming(source, clip)
         old = self.store.find(source.id, clip.id)
         facts: FileFacts = clip
         first = old is not None and clip.sha256 is None and not self.force and old.origin != "imported"
@@ -235,6 +234,12 @@ class _Fetch:
             raise
         http.discard(dest)
         return record
+
+    def _incoming(self, source: Source, clip: Clip) -> Path:
+        """Return where a clip's own file lies until it is whole and checked."""
+        return (
+            self.store.incoming(source.id) / self.store.place_for(source.id, clip.id, _suffix_of(clip)).name
+        )
 
     def _take_back(self, name: str, clip: Clip, dest: Path) -> None:
         """Let a file that has its final name but no record, as a kill can leave it, go through the door again."""
