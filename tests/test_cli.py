@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from sr_datasets.cli.console import table
 from sr_datasets.cli.main import app
 
+SOURCE = Path(__file__).parents[1] / "src"
 HEAVY = ("torch", "av", "pandas", "pyarrow", "numpy", "requests", "rich", "PIL", "yaml", "pydantic")
 
 
@@ -20,7 +21,7 @@ def run(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "sr_datasets.cli", *arguments],
         capture_output=True,
         text=True,
-        env={"HOME": str(home), "SR_DATA_HOME": str(home / "store"), "PATH": "/usr/bin:/bin"},
+        env={"HOME": str(home), "SR_DATA_HOME": str(home / "store"), "PYTHONPATH": str(SOURCE)},
         check=False,
     )
 
@@ -61,6 +62,8 @@ def test_help_starts_without_any_heavy_library():
         (["show", "xipf"], ["xipf", "Did you mean xiph?"]),
         (["show", "xiph/akiyo_cff"], ["akiyo_cff", "akiyo_cif"]),
         (["fetch", "nowhere"], ["nowhere"]),
+        (["fetch", "cdvl"], ["account", "sr-data import cdvl"]),
+        (["fetch", "t91"], ["sr-data import t91"]),
         (["build-pairs", "espcn-t19", "--out", "OUT"], ["espcn-t19", "Did you mean espcn-t91"]),
         (["build-pairs", "missing.yaml", "--out", "OUT"], ["missing.yaml"]),
         (["build-pairs", "espcn-t91", "--out", "OUT"], ["t91/t1", "sr-data"]),

@@ -1,5 +1,6 @@
 """Commands of the catalog and the store: ``list``, ``show``, ``fetch``, ``import``, ``verify``."""
 
+import re
 import textwrap
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,9 +136,14 @@ def fetch_command(
     """
     from sr_datasets import catalog
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.ingest import fetch_clips
+    from sr_datasets.errors import FetchError
+    from sr_datasets.ingest import explain_manual, fetch_clips
     from sr_datasets.store import Store
 
+    for pattern in selection:
+        source = catalog.find_source(re.split("[/:]", pattern, maxsplit=1)[0])
+        if source.access == "manual" and not source.clips:
+            raise FetchError(explain_manual(source))
     with progress_on_stderr() as progress:
         report = fetch_clips(catalog.select(selection), Store(store), progress=progress, force=force)
     typer.echo(report)
