@@ -1,4 +1,4 @@
-"""Pictures for people: patches and frames side by side."""
+"""Pictures for people: patches and frames side by side, as one PNG."""
 
 from collections.abc import Sequence
 from pathlib import Path
