@@ -180,6 +180,11 @@ def _matches(pattern: str, imported: Mapping[str, Iterable[Clip]]) -> list[Selec
 
 
 def _nothing_fits(pattern: str, source: Source, clips: Mapping[str, Clip]) -> str:
+    if source.access == "youtube":
+        return (
+            f"{pattern}: nothing that fits is here. Clips of {source.title} are chosen by label: "
+            f"sr-data fetch {source.id} --label NAME --limit N (sr-data show {source.id} has the steps)."
+        )
     if source.open_ended:
         return (
             f"{pattern}: nothing that fits was imported. {source.title} lists no clips here: a person brings "
@@ -277,7 +282,8 @@ def _stat(path: Path, error: type[ManifestError] | type[RecipeError]) -> os.stat
 # The time and size of a file are part of the key, so that an edited manifest is read again.
 @lru_cache(maxsize=256)
 def _load_manifest(path: Path, mtime_ns: int, size: int) -> Source:
-    return load_model(path, Source, ManifestError, check=lambda data: source_problems(data, path.stem))
+    source = load_model(path, Source, ManifestError, check=lambda data: source_problems(data, path.stem))
+    return source.expanded()
 
 
 @lru_cache(maxsize=256)

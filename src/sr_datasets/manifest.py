@@ -1,9 +1,12 @@
 """What a manifest says: sources, their clips and files, and the evidence of each fact."""
 
+import re
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema
 
 from sr_datasets.models import Model, Rate
 
@@ -47,6 +50,18 @@ class Evidence(Model):
             return {"status": status, "where": where.strip()}
         return value
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        fields = handler.resolve_ref_schema(handler(schema))
+        line = {
+            "type": "string",
+            "pattern": rf"^(UNKNOWN$|({'|'.join(Status)}) +\\S)",
+            "description": "In one line, such as `SEEN owner/repo:path`.",
+        }
+        return {"title": "Evidence", "description": cls.__doc__, "anyOf": [line, fields]}
+
     @model_validator(mode="after")
     def _names_its_place(self) -> Self:
         if self.status is not Status.UNKNOWN and not self.where:
@@ -69,7 +84,7 @@ class License(Model):
     """What the publisher allows, as data."""
 
     name: str
-    """The licence's name as the publisher writes it, or ``none stated``."""
+    """The licence's name as the publisher writes it; ``none stated``; or ``not known`` where none was read."""
     url: Url | None = None
     """Where its text stands."""
     redistribute_original: Answer = "unstated"
@@ -126,15 +141,22 @@ class RemoteFile(FileFacts):
     """Its name inside the source; also its file name in the store."""
 
 
-class Clip(FileFacts):
-    """One video of a source: a video file, raw frames, a folder of frames, or one image.
+class AddressPattern(Model):
+    """Where files lie that are too many to list."""
+
+    mirrors: tuple[Url, ...] = Field(min_length=1)
+    """Addresses with ``{parts}`` to fill in, in the order in which they are tried."""
+    evidence: Evidence
+    """How they are known."""
+
+
+class ClipFacts(FileFacts):
+    """What is said of one clip, or of each clip of a series.
 
     Size and checksums are those of the file at its own ``mirrors``; of a clip in an archive, those of the
     member as it is unpacked.
     """
 
-    id: ClipId
-    """Its name inside the source, unique without regard to case."""
     media: Literal["video", "raw", "frames", "image"] = "video"
     """What lies in the store: a video file, headerless planes, a folder of pictures, or one picture."""
     pixels_sha256: HexSha256 | None = None
@@ -167,6 +189,79 @@ class Clip(FileFacts):
     """Traps that a user must know."""
 
 
+class Clip(ClipFacts):
+    """One video of a source: a video file, raw frames, a folder of frames, or one image."""
+
+    id: ClipId
+    """Its name inside the source, unique without regard to case."""
+
+
+class ClipSeries(ClipFacts):
+    """Clips that differ by their names only, such as the pictures of an archive that are numbered through.
+
+    In ``mirrors``, ``members`` and ``notes``, ``{id}`` stands for the clip's id and ``{number}`` for the digits
+    of the range that it comes from. Size and checksums cannot be given: each clip has its own.
+    """
+
+    ids: tuple[str, ...] = Field(min_length=1)
+    """Ids, and ranges of ids such as ``train-{000..239}``: one clip each, in this order."""
+
+    def clips(self) -> Iterator[Clip]:
+        """Yield the clips that it stands for.
+
+        Raises:
+            ValueError: A range is wrong, as ``names_of_range`` says.
+        """
+        facts = {name: getattr(self, name) for name in self.model_fields_set - {"ids"}}
+        for clip_id, number in (name for ids in self.ids for name in names_of_range(ids)):
+            put_in = {
+                name: _fill_in(facts[name], clip_id, number)
+                for name in ("mirrors", "members", "notes")
+                if name in facts
+            }
+            yield Clip.model_validate({**facts, **put_in, "id": clip_id})
+
+
+def _fill_in(value: str | Sequence[str], clip_id: str, number: str) -> str | tuple[str, ...]:
+    if not isinstance(value, str):
+        return tuple(text.replace("{id}", clip_id).replace("{number}", number) for text in value)
+    return value.replace("{id}", clip_id).replace("{number}", number)
+
+
+_RANGE = re.compile(r"([^{}]*)\{(\d{1,9})\.\.(\d{1,9})\}([^{}]*)")
+_LONGEST_RANGE = 100_000
+
+
+def names_of_range(ids: str) -> list[tuple[str, str]]:
+    """Return the ids that a text stands for, each with the digits of its range (empty when it has none).
+
+    Numbers that are written with leading zeros keep their width.
+
+    Raises:
+        ValueError: Its braces are not one range ``{first..last}`` of ascending numbers, both written with
+            as many digits where the first has leading zeros.
+
+    Example:
+        >>> names_of_range("clip_{08..10}")
+        [('clip_08', '08'), ('clip_09', '09'), ('clip_10', '10')]
+    """
+    if not re.search(r"[{}]", ids):
+        return [(ids, "")]
+    parts = _RANGE.fullmatch(ids)
+    if parts is None:
+        raise ValueError("is no id with one range such as {001..240}")
+    before, first, last, after = parts.groups()
+    if len(first) != len(last) and first.startswith("0"):
+        raise ValueError(f"has a range from {first} to {last}: write both with as many digits")
+    if not 0 <= int(last) - int(first) < _LONGEST_RANGE:
+        raise ValueError(
+            f"has a range from {first} to {last}: it must ascend, and hold at most {_LONGEST_RANGE} numbers"
+        )
+    width = len(first) if len(first) == len(last) else 1
+    numbers = (f"{number:0{width}}" for number in range(int(first), int(last) + 1))
+    return [(f"{before}{number}{after}", number) for number in numbers]
+
+
 class Source(Model):
     """A publisher of video."""
 
@@ -180,12 +275,18 @@ class Source(Model):
     """The publisher's page."""
     description: str
     """What it holds, in a sentence or two."""
-    access: Literal["download", "manual", "generated"]
-    """``download``: fetched; ``manual``: a person brings the files; ``generated``: made here."""
+    access: Literal["download", "manual", "generated", "youtube"]
+    """``download``: fetched; ``manual``: a person brings the files; ``generated``: made here; ``youtube``: chosen by
+    label out of published annotations, then fetched from YouTube."""
     how_to_get: str = ""
     """For manual sources: the steps to take, one a line."""
+    needs_acceptance: bool = False
+    """Whether a person must accept the publisher's terms before anything is fetched or imported."""
     open_ended: bool = False
     """Whether clips that the manifest does not list may be imported."""
+    terms: str = ""
+    """What a user must accept before anything of it is fetched, in the publisher's words or close to them; empty when
+    nothing. It is asked once, and again when this text changes."""
     citation: Citation
     """How to cite it."""
     licenses: dict[str, License]
@@ -196,8 +297,19 @@ class Source(Model):
     """Named lists of clip ids or glob patterns: ``xiph:hd``."""
     archives: tuple[RemoteFile, ...] = ()
     """Files that hold several clips."""
+    addresses: dict[str, AddressPattern] = Field(default_factory=dict)
+    """Addresses of files that are too many to list, by purpose."""
     clips: tuple[Clip, ...] = ()
     """What the source offers."""
+    series: tuple[ClipSeries, ...] = ()
+    """Clips that differ by name only; when a manifest is loaded they follow ``clips``, and this is empty."""
+
+    def expanded(self) -> Self:
+        """Return it with its series written out as clips."""
+        if not self.series:
+            return self
+        clips = (*self.clips, *(clip for series in self.series for clip in series.clips()))
+        return self.model_copy(update={"clips": clips, "series": ()})
 
 
 class ColorTags(Model):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sr_datasets.errors import nearest_names
+from sr_datasets.manifest import names_of_range
 from sr_datasets.yamlfile import Loc, Problem
 
 FILE_FACTS = ("mirrors", "size_bytes", "sha256", "sha1", "md5")
@@ -19,6 +20,7 @@ _MAY_HAVE_EVIDENCE = {*CLIP_FACTS, "pixels_sha256", "members", "matrix", "range"
 
 SELECTION = re.compile(r"(?P<source>[^/:\s]+)(?:/(?P<clip>[^/:\s]+)|:(?P<group>[^/:\s]+))?")
 _GLOB = re.compile(r"[*?\[]")
+_CLIP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def fitting(wanted: Iterable[str], clip_ids: Iterable[str]) -> Iterator[str]:
@@ -69,21 +71,24 @@ def source_problems(data: _Fields, stem: str) -> Iterator[Problem]:
         )
     if data.get("access") == "manual" and not _text(data, "how_to_get").strip():
         yield Problem(("how_to_get",), "found nothing, expected the steps to take: the source is manual")
-    if not data.get("clips") and data.get("open_ended") is not True:
-        yield Problem(("clips",), "found none, expected clips, or `open_ended: true`")
+    if not data.get("clips") and not data.get("series") and data.get("open_ended") is not True:
+        yield Problem(("clips",), "found none, expected clips, a series of them, or `open_ended: true`")
     licenses = _below(data, "licenses")
     if (name := _text(data, "license")) and name not in licenses:
         yield _unknown(("license",), name, "licence", licenses)
-    for part in ("clips", "archives"):
-        yield from _doubles(data, part)
+    named = [(("clips", number, "id"), _text(clip, "id")) for number, clip in _items(data, "clips")]
+    named += list(_ids_of_series(data))
+    yield from _doubles(named)
+    yield from _doubles([(("archives", n, "id"), _text(item, "id")) for n, item in _items(data, "archives")])
     archives = [_text(archive, "id") for _, archive in _items(data, "archives")]
-    needs_evidence = data.get("access") == "download"
+    needs_evidence = data.get("access") in ("download", "youtube")
     for number, archive in _items(data, "archives"):
         yield from _evidence_problems(("archives", number), archive, FILE_FACTS, needed=needs_evidence)
         if needs_evidence:
             yield from _address_problems(("archives", number), archive)
-    for number, clip in _items(data, "clips"):
-        loc: Loc = ("clips", number)
+    clips = [(part, number, clip) for part in ("clips", "series") for number, clip in _items(data, part)]
+    for part, number, clip in clips:
+        loc: Loc = (part, number)
         if (name := _text(clip, "license")) and name not in licenses:
             yield _unknown((*loc, "license"), name, "licence", licenses)
         if (name := _text(clip, "archive")) and name not in archives:
@@ -93,7 +98,9 @@ def source_problems(data: _Fields, stem: str) -> Iterator[Problem]:
             yield from _address_problems(loc, clip)
         yield from _media_problems(loc, clip)
         yield from _size_problems(loc, clip)
-    yield from _group_problems(data)
+    for number, series in _items(data, "series"):
+        yield from _series_problems(("series", number), series)
+    yield from _group_problems(data, [name for _, name in named if name])
 
 
 def _unknown(loc: Loc, name: str, what: str, known: Iterable[str]) -> Problem:
@@ -104,10 +111,9 @@ def _unknown(loc: Loc, name: str, what: str, known: Iterable[str]) -> Problem:
     return Problem(loc, f"found the {what} '{name}', expected {expected}")
 
 
-def _doubles(data: _Fields, part: str) -> Iterator[Problem]:
+def _doubles(named: Iterable[tuple[Loc, str]]) -> Iterator[Problem]:
     first: dict[str, str] = {}
-    for number, item in _items(data, part):
-        name = _text(item, "id")
+    for loc, name in named:
         if name and name.lower() in first:
             other = first[name.lower()]
             why = (
@@ -115,12 +121,53 @@ def _doubles(data: _Fields, part: str) -> Iterator[Problem]:
                 if other == name
                 else f"beside '{other}', which is the same file on a disk without case"
             )
-            yield Problem((part, number, "id"), f"found '{name}' {why}, expected each id once")
+            yield Problem(loc, f"found '{name}' {why}, expected each id once")
         first.setdefault(name.lower(), name)
 
 
-def _group_problems(data: _Fields) -> Iterator[Problem]:
-    clip_ids = [_text(clip, "id") for _, clip in _items(data, "clips")]
+def _ids_of_series(data: _Fields) -> Iterator[tuple[Loc, str]]:
+    for number, series in _items(data, "series"):
+        ids = series.get("ids")
+        for place, text in enumerate(ids if isinstance(ids, list) else ()):
+            try:
+                names = names_of_range(text) if isinstance(text, str) else []
+            except ValueError:
+                continue  # _series_problems tells of it
+            for name, _ in names:
+                yield ("series", number, "ids", place), name
+
+
+def _series_problems(loc: Loc, series: _Fields) -> Iterator[Problem]:
+    for fact in ("size_bytes", "sha256", "sha1", "md5", "pixels_sha256"):
+        if series.get(fact):
+            yield Problem((*loc, fact), f"found a {fact} of a series: each of its clips has its own")
+    ids = series.get("ids")
+    several = len(ids) > 1 if isinstance(ids, list) else False
+    for place, text in enumerate(ids if isinstance(ids, list) else ()):
+        if not isinstance(text, str):
+            continue
+        try:
+            names = names_of_range(text)
+        except ValueError as wrong:
+            yield Problem((*loc, "ids", place), f"found '{text}', which {wrong}")
+            continue
+        several = several or len(names) > 1
+        if not _CLIP_ID.fullmatch(names[0][0]):
+            yield Problem(
+                (*loc, "ids", place),
+                f"found '{text}', expected letters, digits, dots, hyphens and underscores around the range",
+            )
+    for fact in ("mirrors", "members"):
+        values = series.get(fact)
+        for place, text in enumerate(values if several and isinstance(values, list) else ()):
+            if isinstance(text, str) and "{id}" not in text and "{number}" not in text:
+                yield Problem(
+                    (*loc, fact, place),
+                    f"found '{text}', expected {{id}} or {{number}} in it: the clips differ",
+                )
+
+
+def _group_problems(data: _Fields, clip_ids: Sequence[str]) -> Iterator[Problem]:
     for name, patterns in _below(data, "groups").items():
         if not isinstance(patterns, list):
             continue
