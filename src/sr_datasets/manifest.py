@@ -280,13 +280,13 @@ class Source(Model):
     label out of published annotations, then fetched from YouTube."""
     how_to_get: str = ""
     """For manual sources: the steps to take, one a line."""
-    needs_acceptance: bool = False
-    """Whether a person must accept the publisher's terms before anything is fetched or imported."""
     open_ended: bool = False
     """Whether clips that the manifest does not list may be imported."""
     terms: str = ""
     """What a user must accept before anything of it is fetched, in the publisher's words or close to them; empty when
     nothing. It is asked once, and again when this text changes."""
+    year: int | None = Field(default=None, ge=1900, le=2100)
+    """Year of the publication that introduced it."""
     citation: Citation
     """How to cite it."""
     licenses: dict[str, License]
@@ -363,6 +363,16 @@ class VideoInfo(Model):
     time_base: Rate
     """Seconds of one tick of ``pts``, exact."""
     scan: Literal["progressive", "interlaced", "unknown"]
-    """How the stream says its lines were taken."""
+    """How its lines were taken: each frame at one moment, or its odd and even rows at two."""
+    scan_from: Literal["tagged", "detected", "unknown"] = "unknown"
+    """How that is known: by the stream, or by a look at the frames (``video.scan``)."""
     color: ColorTags
     """What the samples mean."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tagged_unless_said(cls, value: object) -> object:
+        # Every reader that knows a scan has it from the stream; so had all lock files of earlier versions.
+        if isinstance(value, dict) and "scan_from" not in value and value.get("scan") != "unknown":
+            return {**value, "scan_from": "tagged"}
+        return value
