@@ -18,7 +18,7 @@ from sr_datasets.recipe import GridSampling, Recipe, UniformSampling
 from sr_datasets.rules import CLIP_FACTS, FILE_FACTS
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
-SOURCES = ["cdvl", "demo", "set5", "t91", "uvg", "vid4", "xiph"]
+SOURCES = ["cdvl", "demo", "set5", "t91", "uvg", "vid4", "xiph", "youtube-8m", "youtube-bb"]
 RECIPES = ["cdvl-30", "demo", "espcn-t91", "open-30"]
 
 # Where the table took digits of a file name for a size or rate that the name does not say:
