@@ -76,7 +76,9 @@ def source_problems(data: _Fields, stem: str) -> Iterator[Problem]:
     licenses = _below(data, "licenses")
     if (name := _text(data, "license")) and name not in licenses:
         yield _unknown(("license",), name, "licence", licenses)
-    named = [(("clips", number, "id"), _text(clip, "id")) for number, clip in _items(data, "clips")]
+    named: list[tuple[Loc, str]] = [
+        (("clips", number, "id"), _text(clip, "id")) for number, clip in _items(data, "clips")
+    ]
     named += list(_ids_of_series(data))
     yield from _doubles(named)
     yield from _doubles([(("archives", n, "id"), _text(item, "id")) for n, item in _items(data, "archives")])
