@@ -14,7 +14,7 @@ FLOORS: list[list[set[str]]] = [
     [{"files", "progress", "models"}, {"yamlfile"}],
     [{"color", "metrics"}],
     [{"manifest"}, {"recipe"}, {"rules"}],
-    [{"catalog", "store"}],
+    [{"catalog", "store"}, {"terms"}],
     [{"engine"}],
     [{"fetch", "video", "degrade", "sampling", "shards"}],
     [{"ingest", "build", "audit", "inspect"}],

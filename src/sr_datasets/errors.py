@@ -1,7 +1,7 @@
 """Every exception of the package, one tree.
 
 ``SrDataError`` > ``ManifestError``, ``RecipeError``, ``SelectionError``, ``StoreError``,
-``FetchError`` > ``HashMismatchError``, ``DecodeError``, ``BuildError``, ``ShardError``,
+``FetchError`` > ``HashMismatchError``, ``TermsError``, ``DecodeError``, ``BuildError``, ``ShardError``,
 ``ModelError``, ``MissingExtraError``.
 
 These are for what goes wrong in the world; a wrong argument is a ``ValueError``. A message
@@ -38,6 +38,10 @@ class FetchError(SrDataError):
 
 class HashMismatchError(FetchError):
     """A file came whole, but is not the file that was named."""
+
+
+class TermsError(SrDataError):
+    """A source asks for its terms to be accepted first."""
 
 
 class DecodeError(SrDataError):
