@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "sr_datasets"
 # from left to right.
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
-    [{"files", "progress", "models"}, {"yamlfile"}],
+    [{"files", "keys", "progress", "models"}, {"yamlfile"}],
     [{"color", "metrics"}],
     [{"manifest"}, {"recipe"}, {"rules"}],
     [{"catalog", "store"}, {"terms"}],
@@ -34,6 +34,7 @@ HEAVY = {
     "torch": {"dataset", "espcn"},
     "safetensors": {"espcn"},
     "requests": {"fetch"},
+    "yt_dlp": {"fetch"},
     "av": {"video"},
     "typer": {"cli"},
     "rich": {"cli"},

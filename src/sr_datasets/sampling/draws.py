@@ -6,25 +6,11 @@ Philox4x64-10 (Salmon et al., SC 2011), whose raw stream NumPy keeps (NEP 19), a
 from a rule of our own, since ``numpy.random.Generator`` may change its streams between versions.
 """
 
-import hashlib
-
 import numpy as np
 
+from sr_datasets.keys import digest_of
+
 _MASK = (1 << 64) - 1
-
-
-def digest_of(*parts: str | int) -> bytes:
-    """Return the SHA-256 over length-prefixed parts, so that no two lists of parts share one.
-
-    Each part counts as its UTF-8 text (numbers in decimal) behind its length in bytes as a
-    little-endian 64-bit number.
-    """
-    digest = hashlib.sha256()
-    for part in parts:
-        text = str(part).encode()
-        digest.update(len(text).to_bytes(8, "little"))
-        digest.update(text)
-    return digest.digest()
 
 
 class KeyedDraws:
