@@ -3,23 +3,34 @@
 Manifests are ``sources/<id>.yaml`` and ``recipes/<id>.yaml`` in the package's own ``manifests`` folder
 (the checkout's, when run from one), then in the user's: ``$XDG_CONFIG_HOME/sr-datasets/manifests``. A file
 of the user stands in for the packaged one of the same name, so that a moved address or a new checksum can
-be put right before the package is.
+be put right before the package is. ``added_manifests`` puts single files before both for a while.
 """
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sr_datasets.errors import ManifestError, RecipeError, SelectionError, nearest_names
+from sr_datasets.facts import ClipFacts, facts_of, judge, parse_where
 from sr_datasets.manifest import Clip, FileFacts, License, RemoteFile, Source
 from sr_datasets.recipe import Recipe
 from sr_datasets.rules import SELECTION, fitting, recipe_problems, source_problems
+from sr_datasets.store import ClipRecord, Store
 from sr_datasets.yamlfile import load_model
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _Kind = Literal["sources", "recipes"]
+_added: ContextVar[tuple[Path, ...]] = ContextVar("added manifests", default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +131,186 @@ def find_recipe(name: str) -> Recipe:
     return load_recipe(files[name])
 
 
+@contextmanager
+def added_manifests(paths: Iterable[Path]) -> Iterator[list[Source]]:
+    """Put sources of single files into the catalog while a block runs, before those of the same id.
+
+    Raises:
+        ManifestError: With the problems of every file that has some.
+    """
+    found, wrong = [], []
+    files = tuple(paths)
+    for path in files:
+        try:
+            found.append(load_manifest(path))
+        except ManifestError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ManifestError("\n".join(wrong))
+    token = _added.set((*_added.get(), *files))
+    try:
+        yield found
+    finally:
+        _added.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a selection and its conditions brought."""
+
+    clips: tuple[Selected, ...]
+    """The clips that fit, in order."""
+    facts: tuple[ClipFacts, ...]
+    """What is known of each."""
+    undecided: tuple[Selected, ...]
+    """Clips of the selection that are left out since a fact that was asked for is not known of them."""
+
+
+def find_clips(
+    patterns: Sequence[str] = (), *, where: str | Iterable[str] = (), store: Store | None = None
+) -> Found:
+    """Return the clips that patterns name and conditions let through, and what is known of each.
+
+    Args:
+        patterns: As for ``select``; every clip of every source when empty.
+        where: Conditions, as ``facts.parse_where`` reads them.
+        store: Whose probes go before the manifests' facts, and whose imported clips join open-ended sources.
+
+    Raises:
+        SelectionError: A pattern or condition is wrong, or a pattern fits nothing. That no clip fits the
+            conditions is no error.
+    """
+    conditions = parse_where(where)
+    records = {} if store is None else {(record.source, record.clip): record for record in store.records()}
+    imported = imported_clips(records.values())
+    if patterns:
+        selected = select(patterns, imported=imported)
+    else:
+        selected = [
+            Selected(source, clip)
+            for source in sources()
+            for clip in _clips_of(source, imported.get(source.id, ())).values()
+        ]
+    clips, facts, undecided = [], [], []
+    for item in selected:
+        here = records.get((item.source.id, item.clip.id))
+        known = facts_of(
+            item.source,
+            item.clip,
+            info=here.info if here else None,
+            num_bytes=here.size_bytes if here else None,
+        )
+        match judge(conditions, known):
+            case True:
+                clips.append(item)
+                facts.append(known)
+            case None:
+                undecided.append(item)
+    return Found(tuple(clips), tuple(facts), tuple(undecided))
+
+
+def imported_clips(records: Iterable[ClipRecord]) -> dict[str, list[Clip]]:
+    """Return the clips of records by source, as ``select`` takes those that no manifest lists."""
+    clips: dict[str, list[Clip]] = defaultdict(list)
+    for record in records:
+        clips[record.source].append(Clip(id=record.clip, media=record.info.media))
+    return clips
+
+
+def dataframe(
+    patterns: Sequence[str] = (), *, where: str | Iterable[str] = (), store: Path | None = None
+) -> pd.DataFrame:
+    """Return the catalog as a table, one row for each clip.
+
+    Columns are the fields of ``facts.ClipFacts``: source, clip, media, width, height, frames, rate (as a float),
+    bit_depth, chroma, bytes, pristine, license, license_key, the five answers of the licence, year, access, and
+    here. What is not known is ``<NA>``.
+
+    Args:
+        patterns: As for ``select``; every clip of every source when empty.
+        where: Conditions, such as ``height>=1080 license=CC*``.
+        store: The data folder; the user's own when left out.
+
+    Raises:
+        SelectionError: As ``find_clips``.
+    """
+    import pandas as pd
+
+    found = find_clips(patterns, where=where, store=Store(store))
+    frame = pd.DataFrame([asdict(facts) for facts in found.facts], columns=list(ClipFacts.__slots__))
+    for name in ("width", "height", "frames", "bit_depth", "bytes", "year"):
+        frame[name] = frame[name].astype("Int64")
+    frame["rate"] = frame["rate"].map(lambda rate: None if rate is None else float(rate)).astype("Float64")
+    texts = [name for name in frame.columns if frame[name].dtype == object]
+    return frame.astype(dict.fromkeys(texts, "string"))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """One source in one line of the list."""
+
+    source: str
+    """Source id."""
+    title: str
+    """Its name for people."""
+    access: str
+    """As ``Source.access``."""
+    open_ended: bool
+    """Whether any clip may be imported."""
+    clips: int
+    """Clips that the manifest lists."""
+    smallest: int | None
+    """The least shorter side of its frames in pixels, where known."""
+    largest: int | None
+    """The greatest shorter side of its frames in pixels, where known."""
+    known_bytes: int
+    """Sum of the sizes that are known of its files, as published."""
+    unknown_sizes: int
+    """Files of which no size is known."""
+    licenses: tuple[str, ...]
+    """Names of the licences of its clips, the most frequent first."""
+    terms: bool
+    """Whether a person must accept terms first."""
+    year: int | None
+    """Year of the publication that introduced it."""
+    clips_here: int
+    """Clips in the store."""
+    bytes_here: int
+    """Size of their files."""
+
+
+def list_sources(store: Store) -> list[SourceFacts]:
+    """Return the sources in one line each, with what is here of them, sorted by id."""
+    found = []
+    for source in sources():
+        here = store.records(source.id)
+        sizes = [remote.size_bytes for remote in remotes_of(source)]
+        sides = [min(clip.width, clip.height) for clip in source.clips if clip.width and clip.height]
+        names = defaultdict(int, {source.licenses[source.license].name: 0})
+        for clip in source.clips:
+            names[license_of(source, clip).name] += 1
+        used = [name for name in names if names[name] or not source.clips]
+        found.append(
+            SourceFacts(
+                source=source.id,
+                title=source.title,
+                access=source.access,
+                open_ended=source.open_ended,
+                clips=len(source.clips),
+                smallest=min(sides, default=None),
+                largest=max(sides, default=None),
+                known_bytes=sum(size for size in sizes if size),
+                unknown_sizes=sum(size is None for size in sizes),
+                licenses=tuple(sorted(used, key=lambda name: -names[name])),
+                terms=bool(source.terms),
+                year=source.year,
+                clips_here=len(here),
+                bytes_here=sum(record.size_bytes for record in here),
+            )
+        )
+    return found
+
+
 def select(
     patterns: Sequence[str], *, imported: Mapping[str, Iterable[Clip]] | None = None
 ) -> list[Selected]:
@@ -161,9 +352,7 @@ def _matches(pattern: str, imported: Mapping[str, Iterable[Clip]]) -> list[Selec
             f"'{pattern}' is not a selection. Write SOURCE, SOURCE/CLIP, SOURCE/*PART* or SOURCE:GROUP."
         )
     source = find_source(parts["source"])
-    clips = {clip.id: clip for clip in source.clips}
-    if source.open_ended:
-        clips = {clip.id: clip for clip in imported.get(source.id, ())} | clips
+    clips = _clips_of(source, imported.get(source.id, ()))
     if parts["group"] is not None:
         if parts["group"] not in source.groups:
             raise SelectionError(
@@ -177,6 +366,11 @@ def _matches(pattern: str, imported: Mapping[str, Iterable[Clip]]) -> list[Selec
     if not found:
         raise SelectionError(_nothing_fits(pattern, source, clips))
     return found
+
+
+def _clips_of(source: Source, imported: Iterable[Clip]) -> dict[str, Clip]:
+    listed = {clip.id: clip for clip in source.clips}
+    return {clip.id: clip for clip in imported} | listed if source.open_ended else listed
 
 
 def _nothing_fits(pattern: str, source: Source, clips: Mapping[str, Clip]) -> str:
@@ -292,8 +486,9 @@ def _load_recipe(path: Path, mtime_ns: int, size: int) -> Recipe:
 
 
 def _files(kind: _Kind) -> dict[str, Path]:
-    """Return the YAML files of a kind by id; later folders go before earlier ones."""
-    return {path.stem: path for folder in _folders(kind) for path in sorted(folder.glob("*.yaml"))}
+    """Return the YAML files of a kind by id; later folders go before earlier ones, added files before all."""
+    files = {path.stem: path for folder in _folders(kind) for path in sorted(folder.glob("*.yaml"))}
+    return files | ({path.stem: path for path in _added.get()} if kind == "sources" else {})
 
 
 def _folders(kind: _Kind) -> list[Path]:
