@@ -24,6 +24,7 @@ from sr_datasets import __version__, catalog, color
 from sr_datasets.degrade import degrade, degrade_frame, hr_window
 from sr_datasets.engine import run_tasks
 from sr_datasets.errors import BuildError, ShardError, StoreError
+from sr_datasets.facts import facts_of, judge, parse_where
 from sr_datasets.files import disk_errors, write_atomic
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.progress import Progress, Silent
@@ -245,16 +246,20 @@ def _candidates(recipe: Recipe, store: Store) -> list[tuple[Clip, ClipRecord]]:
     records = {(record.source, record.clip): record for record in store.records()}
     chosen: list[tuple[Clip, ClipRecord]] = []
     missing: list[str] = []
+    conditions = parse_where(recipe.where.facts)
     # Clips of open-ended sources stand in no manifest: they are what a person imported.
-    imported: dict[str, list[Clip]] = defaultdict(list)
-    for record in records.values():
-        imported[record.source].append(Clip(id=record.clip, media=record.info.media))
+    imported = catalog.imported_clips(records.values())
     for selected in catalog.select(recipe.clips, imported=imported):
         here = records.get((selected.source.id, selected.clip.id))
+        known = facts_of(selected.source, selected.clip, info=here.info if here else None)
         if here is not None:
-            if _fits(recipe.where, here.info):
+            if _fits(recipe.where, here.info) and judge(conditions, known):
                 chosen.append((selected.clip, here))
-        elif not recipe.present_only and _may_fit(recipe.where, selected.clip):
+        elif (
+            not recipe.present_only
+            and _may_fit(recipe.where, selected.clip)
+            and judge(conditions, known) is not False
+        ):
             missing.append(selected.id)
     if missing:
         raise StoreError(

@@ -97,6 +97,8 @@ class ClipFilter(Model):
     """How the stream says its lines were taken; any when empty."""
     min_frames: int = 1
     """Fewest frames."""
+    facts: str = ""
+    """Further conditions, as ``sr-data list --where`` takes them: ``redistribute_derived=yes license=CC*``."""
 
 
 class Split(Model):

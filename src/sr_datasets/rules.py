@@ -8,7 +8,8 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from sr_datasets.errors import nearest_names
+from sr_datasets.errors import SelectionError, nearest_names
+from sr_datasets.facts import parse_where
 from sr_datasets.manifest import names_of_range
 from sr_datasets.yamlfile import Loc, Problem
 
@@ -313,6 +314,10 @@ def recipe_problems(data: _Fields) -> Iterator[Problem]:
             elif pattern in seen:
                 yield Problem((*loc, number), f"found '{pattern}' a second time, expected each once")
             seen.add(pattern)
+    try:
+        parse_where(_text(_below(data, "where"), "facts"))
+    except SelectionError as wrong:
+        yield from (Problem(("where", "facts"), line) for line in str(wrong).splitlines())
     counts = [n for n in _below(split, "counts").values() if isinstance(n, int)]
     limit = _whole(data, "limit")
     if limit is not None and -1 not in counts and sum(counts) > limit:
