@@ -24,7 +24,9 @@ from servers import FaultServer
 
 from sr_datasets.errors import FetchError, HashMismatchError, SrDataError
 from sr_datasets.fetch import http
-from sr_datasets.fetch.http import Fetched, Patience, fetch_file
+from sr_datasets.fetch.failures import MirrorError, Patience
+from sr_datasets.fetch.http import Fetched, fetch_file
+from sr_datasets.fetch.traffic import Session
 from sr_datasets.manifest import FileFacts
 from sr_datasets.progress import Silent
 
@@ -558,9 +560,9 @@ def test_a_redirect_never_leaves_encryption(target: str, refused: bool):
     response.status_code = 302
     response.raw = io.BytesIO()
     response.headers["Location"] = target
-    with http._Session() as session:
+    with Session() as session:
         if refused:
-            with pytest.raises(http._MirrorError, match=r"from https to http://example.org/f"):
+            with pytest.raises(MirrorError, match=r"from https to http://example.org/f"):
                 session.get_redirect_target(response)
         else:
             assert session.get_redirect_target(response) == target

@@ -27,7 +27,7 @@ from sr_datasets.errors import (
     StoreError,
 )
 from sr_datasets.fetch import generated
-from sr_datasets.fetch.http import Patience
+from sr_datasets.fetch.failures import Patience
 from sr_datasets.ingest import FetchReport, ImportReport, fetch_clips, import_files, verify_store
 from sr_datasets.ingest.matching import match_files
 from sr_datasets.manifest import Source

@@ -3,12 +3,17 @@
 import errno
 import fcntl
 import hashlib
+import io
 import os
+import queue
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from sr_datasets.errors import SrDataError
 
@@ -46,6 +51,46 @@ class Digests:
     def hexdigest(self, name: str) -> str:
         """Return one hash of all bytes so far, in lower-case hexadecimal digits."""
         return self._hashes[name].hexdigest()
+
+
+class DigestsBehind:
+    """Feeds ``Digests`` in a thread of its own, so that bytes are hashed while the next ones are read and written.
+
+    When the ``with`` block ends, however it ends, all that was handed over has been hashed.
+    """
+
+    def __init__(self, digests: Digests) -> None:
+        self._digests = digests
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(maxsize=8)
+        self._thread: threading.Thread | None = None
+
+    def update(self, data: bytes) -> None:
+        """Hash ``data`` behind what was handed over before; waits while eight pieces are waiting."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="digests", daemon=True)
+            self._thread.start()
+        self._waiting.put(data)
+
+    def _work(self) -> None:
+        while (data := self._waiting.get()) is not None:
+            self._digests.update(data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+
+
+def write_all(file: io.FileIO, data: bytes) -> None:
+    """Write to an unbuffered file, whose own ``write`` may take a part only."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def iter_chunks(path: Path) -> Iterator[memoryview]:

@@ -7,12 +7,9 @@ partial file ends and naming the same total. Every other answer starts over. ``N
 size and every checksum of the manifest have been checked, in one rename.
 """
 
-import email.utils
-import html
 import http.client
 import itertools
 import json
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -20,15 +17,34 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
-import urllib3
 
-from sr_datasets import __version__
 from sr_datasets.errors import FetchError, HashMismatchError
+from sr_datasets.fetch.answers import (
+    HEAD_BYTES,
+    describe_page,
+    firm_date,
+    fits_suffix,
+    is_chunked,
+    is_page,
+    read_some,
+    retry_after,
+)
+from sr_datasets.fetch.failures import (
+    NETWORK_ERRORS,
+    PATIENT,
+    BrokenError,
+    MirrorError,
+    Patience,
+    WrongFileError,
+    as_failure,
+)
+from sr_datasets.fetch.traffic import Traffic
 from sr_datasets.files import (
     Digests,
+    DigestsBehind,
     disk_errors,
     human_bytes,
     iter_chunks,
@@ -36,6 +52,7 @@ from sr_datasets.files import (
     partial_name,
     require_space,
     sync_file,
+    write_all,
     write_atomic,
 )
 from sr_datasets.manifest import FileFacts
@@ -43,8 +60,6 @@ from sr_datasets.progress import Bar, Progress
 
 Proof = Literal["sha256", "sha1", "md5", "first-fetch"]
 
-_READ_BYTES = 1 << 18
-_HEAD_BYTES = 512
 _PAGE_BYTES = 1 << 16
 # A body slower than this over a whole stall window is as dead as one that stands still.
 _DRIP_BYTES_PER_SECOND = 128
@@ -52,40 +67,6 @@ _DRIP_BYTES_PER_SECOND = 128
 _NEW_GROUND_BYTES = 1 << 16
 _CHECKSUMS: tuple[Literal["sha256", "sha1", "md5"], ...] = ("sha256", "sha1", "md5")
 _CHECKSUM_TITLES = {"sha256": "SHA-256", "sha1": "SHA-1", "md5": "MD5"}
-_MAGIC = {
-    ".y4m": (0, (b"YUV4MPEG2 ",)),
-    ".zip": (0, (b"PK\x03\x04", b"PK\x05\x06")),
-    ".7z": (0, (b"7z\xbc\xaf\x27\x1c",)),
-    ".gz": (0, (b"\x1f\x8b",)),
-    ".tgz": (0, (b"\x1f\x8b",)),
-    ".xz": (0, (b"\xfd7zXZ\x00",)),
-    ".png": (0, (b"\x89PNG\r\n\x1a\n",)),
-    ".jpg": (0, (b"\xff\xd8\xff",)),
-    ".bmp": (0, (b"BM",)),
-    ".mkv": (0, (b"\x1a\x45\xdf\xa3",)),
-    ".webm": (0, (b"\x1a\x45\xdf\xa3",)),
-    ".avi": (0, (b"RIFF",)),
-    ".mp4": (4, (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip")),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a fetch waits, and how often it tries again."""
-
-    connect_seconds: float = 15.0
-    """Longest wait for a connection."""
-    stall_seconds: float = 60.0
-    """Longest silence of a server, and the window in which a body must bring at least 128 bytes a second."""
-    retries: int = 4
-    """Further attempts at one mirror that bring nothing new, before the next mirror is tried."""
-    backoff_seconds: float = 1.0
-    """Wait before the first retry; it doubles with each further one."""
-    max_wait_seconds: float = 120.0
-    """Longest wait that a server's Retry-After may ask for."""
-
-
-PATIENT = Patience()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +88,13 @@ class Fetched:
 
 
 def fetch_file(
-    file: FileFacts, dest: Path, *, progress: Progress, name: str | None = None, patience: Patience = PATIENT
+    file: FileFacts,
+    dest: Path,
+    *,
+    progress: Progress,
+    name: str | None = None,
+    patience: Patience = PATIENT,
+    traffic: Traffic | None = None,
 ) -> Fetched:
     """Bring one file to ``dest``, from the first mirror that gives the right bytes.
 
@@ -121,12 +108,14 @@ def fetch_file(
         progress: Where the download shows itself.
         name: What messages call the file; ``dest``'s name by default.
         patience: Time limits and retries.
+        traffic: What it shares with other downloads of this run; nothing by default.
 
     Raises:
         FetchError: No mirror gave the file; the message has each mirror's reason.
         HashMismatchError: A mirror gave a whole file that is not the one that the manifest names. It is
             kept as ``NAME.rejected``.
         SrDataError: The disk is full.
+        Stopped: ``traffic`` was told to end; what has come is kept.
     """
     name = name or dest.name
     if not file.mirrors:
@@ -143,7 +132,8 @@ def fetch_file(
         locked(dest.with_name(f".{dest.name}.lock"), waiting=waiting),
         ExitStack() as stack,
     ):
-        return _Download(file, dest, name, progress, patience, stack).run()
+        own = traffic or stack.enter_context(Traffic())
+        return _Download(file, dest, name, progress, patience, own, stack).run()
 
 
 def noted_sha256(dest: Path) -> str:
@@ -211,44 +201,6 @@ class _Note:
         return note if good else None
 
 
-class _MirrorError(Exception):
-    """This mirror will not give the file; the next one may."""
-
-
-class _WrongFileError(_MirrorError):
-    """This mirror gave a whole file, but another one."""
-
-
-class _BrokenError(Exception):
-    """This attempt ended early; another one at the same mirror may do better."""
-
-    def __init__(self, reason: str, *, wait: float | None = None, at_most: int | None = None) -> None:
-        super().__init__(reason)
-        self.wait = wait
-        self.at_most = at_most
-
-
-class _Session(requests.Session):
-    """A session that never leaves an encrypted connection for an open one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.max_redirects = 10
-        # A compressed answer would have other bytes than the file whose hash is known.
-        self.headers.update({"User-Agent": f"sr-datasets/{__version__}", "Accept-Encoding": "identity"})
-        if bundle := os.environ.get("SSL_CERT_FILE"):
-            self.verify = bundle
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        target = super().get_redirect_target(resp)
-        if target and urlsplit(resp.url).scheme == "https":
-            goal = urljoin(resp.url, target)
-            if urlsplit(goal).scheme != "https":
-                resp.close()
-                raise _MirrorError(f"redirects from https to {goal}, which is not encrypted: refused")
-        return target
-
-
 class _Download:
     """One file on its way, over all its mirrors."""
 
@@ -259,6 +211,7 @@ class _Download:
         name: str,
         progress: Progress,
         patience: Patience,
+        traffic: Traffic,
         stack: ExitStack,
     ) -> None:
         self.file = file
@@ -267,8 +220,8 @@ class _Download:
         self.name = name
         self.progress = progress
         self.patience = patience
+        self.traffic = traffic
         self.stack = stack
-        self.session = stack.enter_context(_Session())
         self.digests: Digests | None = None  # of exactly the bytes in the partial file
         self.doubtful = False  # whether these bytes may be of two versions of the file, or lack its end
         self.started_over = False
@@ -289,8 +242,8 @@ class _Download:
                 self.progress.log(f"{self.name}: {reasons[-1]}; trying the next mirror")
             try:
                 return self._from_mirror(url)
-            except _MirrorError as failed:
-                mismatch = mismatch or isinstance(failed, _WrongFileError)
+            except MirrorError as failed:
+                mismatch = mismatch or isinstance(failed, WrongFileError)
                 reasons.append(f"{url} {failed}")
         kept = (
             f" The file that came is kept as {_rejected(self.dest)} and not used. The publisher may have "
@@ -351,7 +304,7 @@ class _Download:
         """Fetch from one mirror, as often as patience allows.
 
         Raises:
-            _MirrorError: It did not give the file.
+            MirrorError: It did not give the file.
         """
         tries = 0
         furthest = 0
@@ -359,30 +312,32 @@ class _Download:
             try:
                 note = self._transfer(url)
                 return self._finish(note)
-            except _BrokenError as broken:
+            except BrokenError as broken:
                 reached = self.digests.num_bytes if self.digests else 0
                 tries = 1 if reached - furthest >= _NEW_GROUND_BYTES else tries + 1
                 furthest = max(furthest, reached)
                 limit = self.patience.retries if broken.at_most is None else broken.at_most
                 if tries > limit:
-                    raise _MirrorError(f"{broken}, {tries} times" if tries > 1 else str(broken)) from broken
+                    raise MirrorError(f"{broken}, {tries} times" if tries > 1 else str(broken)) from broken
                 wait = (
                     self.patience.backoff_seconds * 2 ** (tries - 1) if broken.wait is None else broken.wait
                 )
                 if wait > self.patience.max_wait_seconds:
-                    raise _MirrorError(
+                    raise MirrorError(
                         f"{broken} and asks to wait {wait:.0f} s, more than the "
                         f"{self.patience.max_wait_seconds:.0f} s that a fetch waits"
                     ) from broken
                 self.progress.log(f"{self.name}: {url} {broken}; trying again in {wait:.0f} s")
-                time.sleep(wait)
+                if broken.busy:
+                    self.traffic.hold(url, wait)
+                self.traffic.wait(wait)
 
     def _transfer(self, url: str) -> _Note:
         """Make one request and write its body behind what is there; return the note of the whole file.
 
         Raises:
-            _BrokenError: The partial file is not whole yet.
-            _MirrorError: The answer is not the file.
+            BrokenError: The partial file is not whole yet.
+            MirrorError: The answer is not the file.
         """
         note = self._resumable(url)
         offset = self.digests.num_bytes if note and self.digests else 0
@@ -394,10 +349,10 @@ class _Download:
             if note.validator:
                 headers["If-Range"] = note.validator
         try:
-            with self._get(url, headers) as response:
+            with self.traffic.session(url) as session, self._get(session, url, headers) as response:
                 start = self._check_status(response, offset, note)
                 total = self._check_length(response, start)
-                pieces = _pieces(response, self.patience)
+                pieces = _pieces(response, self.patience, self.traffic)
                 if start == 0:
                     head = self._check_head(pieces, response, total)
                     note = self._begin(url, response, total)
@@ -407,17 +362,17 @@ class _Download:
                 self._append(pieces, total)
                 self._check_end(response, total)
                 return note
-        except _NETWORK_ERRORS as error:
-            raise _as_failure(error, self.patience) from error
+        except NETWORK_ERRORS as error:
+            raise as_failure(error, self.patience) from error
 
-    def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _get(self, session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
         times = (self.patience.connect_seconds, self.patience.stall_seconds)
         try:
-            return self.session.get(url, headers=headers, stream=True, timeout=times)
+            return session.get(url, headers=headers, stream=True, timeout=times)
         except requests.RequestException:
             raise
         except OSError as error:  # such as a certificate bundle that is not there
-            raise _MirrorError(f"could not be asked: {error}") from error
+            raise MirrorError(f"could not be asked: {error}") from error
 
     def _resumable(self, url: str) -> _Note | None:
         """Return the note of a partial file that this address may continue, with its bytes hashed."""
@@ -451,39 +406,39 @@ class _Download:
                     self.doubtful = True
                     return offset
             self._drop()
-            raise _BrokenError(
+            raise BrokenError(
                 f"answered a request for byte {offset} onwards with "
                 f"'{response.headers.get('Content-Range', 'no Content-Range')}', so the fetch starts over",
                 wait=0,
             )
         if status == 416 and offset:
             self._drop()
-            raise _BrokenError(
+            raise BrokenError(
                 "no longer has the rest of the file that was begun, so the fetch starts over", wait=0
             )
         answer = f"answered {status} {http.client.responses.get(status, response.reason or '')}".rstrip()
         if status in (408, 425, 429, 500, 502, 503, 504):
-            raise _BrokenError(answer, wait=_retry_after(response))
-        raise _MirrorError(answer)
+            raise BrokenError(answer, wait=retry_after(response), busy=status in (429, 503))
+        raise MirrorError(answer)
 
     def _check_length(self, response: requests.Response, start: int) -> int | None:
         """Return the size of the whole file as the answer states it, checked before its body is read."""
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding != "identity" and not urlsplit(response.url).path.endswith((".gz", ".tgz")):
-            raise _MirrorError(f"sent the file in {encoding} encoding, which was not asked for")
+            raise MirrorError(f"sent the file in {encoding} encoding, which was not asked for")
         # Of a partial answer the range names the whole size; its length may be that of a first portion only.
         length = response.headers.get("Content-Range" if start else "Content-Length", "").rpartition("/")[2]
         total = int(length) if re.fullmatch(r"\d+", length) else None
         wanted = self.file.size_bytes
         if total is not None and wanted is not None and total != wanted:
             self._raise_if_page(response)
-            raise _MirrorError(
+            raise MirrorError(
                 f"offers a file of {total} bytes, the manifest says {wanted}{self._evidence('size_bytes')}"
             )
         if total == 0:
-            raise _MirrorError("sent an empty file")
-        if total is None and not _is_chunked(response) and wanted is None and self._proof() == "first-fetch":
-            raise _MirrorError(
+            raise MirrorError("sent an empty file")
+        if total is None and not is_chunked(response) and wanted is None and self._proof() == "first-fetch":
+            raise MirrorError(
                 "does not say how long the file is, and the manifest has neither its size nor a checksum: "
                 "nothing could tell whether it came whole"
             )
@@ -492,25 +447,24 @@ class _Download:
         return total if total is not None else wanted
 
     def _raise_if_page(self, response: requests.Response) -> None:
-        head = b"".join(_read_some(_pieces(response, self.patience), _HEAD_BYTES))
-        if _is_page(head):
-            raise _MirrorError(_describe_page(head))
+        head = b"".join(read_some(_pieces(response, self.patience, self.traffic), HEAD_BYTES))
+        if is_page(head):
+            raise MirrorError(describe_page(head))
 
     def _check_head(
         self, pieces: Iterator[bytes], response: requests.Response, total: int | None
     ) -> list[bytes]:
         """Look at the first bytes before a partial file is given up for them; return them."""
-        pieces_read = _read_some(pieces, _HEAD_BYTES)
+        pieces_read = read_some(pieces, HEAD_BYTES)
         head = b"".join(pieces_read)
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if _is_page(head) or (kind in ("text/html", "application/xhtml+xml") and head.lstrip()[:1] == b"<"):
-            rest = _read_some(pieces, _PAGE_BYTES) if total is None or total < 1 << 24 else []
-            raise _MirrorError(_describe_page(head + b"".join(rest)))
+        if is_page(head) or (kind in ("text/html", "application/xhtml+xml") and head.lstrip()[:1] == b"<"):
+            rest = read_some(pieces, _PAGE_BYTES) if total is None or total < 1 << 24 else []
+            raise MirrorError(describe_page(head + b"".join(rest)))
         if not head:
-            raise _MirrorError("sent an empty file")
-        place, magics = _MAGIC.get(self.dest.suffix.lower(), (0, ()))
-        if magics and not head[place:].startswith(magics):
-            raise _MirrorError(
+            raise MirrorError("sent an empty file")
+        if not fits_suffix(head, self.dest.suffix):
+            raise MirrorError(
                 f"sent something that is not a {self.dest.suffix.lower()[1:]} file: it begins with {head[:16]!r}"
                 + (f" and is called {kind}" if kind else "")
             )
@@ -520,44 +474,47 @@ class _Download:
         """Start the partial file anew."""
         # In this order, so that a kill in between leaves no partial file under another one's note.
         self._drop()
-        note = _Note(url, response.headers.get("ETag", ""), _firm_date(response), total)
+        note = _Note(url, response.headers.get("ETag", ""), firm_date(response), total)
         note.write(self.dest)
         self.part.touch()
         self.digests = Digests(self._algorithms())
-        self.doubtful = total is None and not _is_chunked(response)
+        self.doubtful = total is None and not is_chunked(response)
         return note
 
     def _append(self, pieces: Iterable[bytes], total: int | None) -> None:
         assert self.digests is not None
-        with self.part.open("ab") as file:
+        have = self.digests.num_bytes
+        with self.part.open("ab", buffering=0) as file, DigestsBehind(self.digests) as digests:
             for piece in pieces:
-                if total is not None and self.digests.num_bytes + len(piece) > total:
-                    self._drop()
-                    raise _MirrorError(f"sent more than the {total} bytes that the file should have")
-                file.write(piece)
-                file.flush()
-                self.digests.update(piece)
+                have += len(piece)
+                if total is not None and have > total:
+                    break
+                write_all(file, piece)
+                digests.update(piece)
                 if self.bar is not None:
                     self.bar.advance(len(piece))
                 self.shown += len(piece)
+        if total is not None and have > total:
+            self._drop()
+            raise MirrorError(f"sent more than the {total} bytes that the file should have")
 
     def _check_end(self, response: requests.Response, total: int | None) -> None:
         """Tell an end of the file from an end of the connection."""
         assert self.digests is not None
         have = self.digests.num_bytes
         if total is not None and have < total:
-            if _is_chunked(response):
+            if is_chunked(response):
                 # Properly ended: this is all there is at this mirror.
-                raise _MirrorError(
+                raise MirrorError(
                     f"sent {have} bytes, the manifest says {total}{self._evidence('size_bytes')}"
                 )
-            raise _BrokenError(f"broke off after {have} of {total} bytes")
+            raise BrokenError(f"broke off after {have} of {total} bytes")
 
     def _finish(self, note: _Note) -> Fetched:
         """Check the whole file and give it its name.
 
         Raises:
-            _WrongFileError: It is another file.
+            WrongFileError: It is another file.
         """
         assert self.digests is not None
         wrong = self._wrong_facts(self.digests)
@@ -565,11 +522,11 @@ class _Download:
             # One attempt in a single piece decides whether it is the file or the way it came.
             self._drop()
             self.started_over = True
-            raise _BrokenError(f"gave a file in parts that {wrong}, so the fetch starts over", wait=0)
+            raise BrokenError(f"gave a file in parts that {wrong}, so the fetch starts over", wait=0)
         if wrong:
             self.part.replace(_rejected(self.dest))
             self._drop()
-            raise _WrongFileError(f"gave a file that {wrong}")
+            raise WrongFileError(f"gave a file that {wrong}")
         digest = self.digests.hexdigest("sha256")
         note = _Note(note.url, note.etag, note.last_modified, self.digests.num_bytes, digest)
         sync_file(self.part)
@@ -620,108 +577,28 @@ class _Download:
         self.shown = start
 
 
-_NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException)
-
-
-def _as_failure(error: Exception, patience: Patience) -> _BrokenError | _MirrorError:
-    """Return what a library's error means for the fetch, in words without its class names."""
-    match error:
-        case requests.exceptions.SSLError():
-            return _MirrorError(f"could not be reached over an encrypted connection ({_root_cause(error)})")
-        case requests.exceptions.ProxyError():
-            return _BrokenError(f"was not reached through the proxy ({_root_cause(error)})", at_most=1)
-        case requests.exceptions.ConnectTimeout():
-            return _BrokenError(
-                f"did not accept a connection within {patience.connect_seconds:g} s", at_most=1
-            )
-        case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
-            return _BrokenError(f"sent nothing for {patience.stall_seconds:g} s")
-        case requests.exceptions.TooManyRedirects():
-            return _MirrorError("redirects in circles")
-        case requests.exceptions.ConnectionError():
-            return _BrokenError(f"was not reached ({_root_cause(error)})", at_most=1)
-        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidSchema():
-            return _MirrorError(f"is or leads to an address that cannot be used ({error})")
-        case _:
-            return _BrokenError(f"broke the connection ({_root_cause(error)})")
-
-
-def _root_cause(error: BaseException) -> str:
-    """Return the innermost reason of an error that libraries wrapped several times."""
-    while inner := error.__cause__ or error.__context__ or getattr(error, "reason", None):
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text or type(error).__name__
-
-
-def _pieces(response: requests.Response, patience: Patience) -> Iterator[bytes]:
-    """Yield the body as it arrives, undecoded.
+def _pieces(response: requests.Response, patience: Patience, traffic: Traffic) -> Iterator[bytes]:
+    """Yield the body as it arrives, undecoded, at the pace of the traffic.
 
     Raises:
-        _BrokenError: Less than 128 bytes a second came over a whole stall window.
+        BrokenError: Less than 128 bytes a second came over a whole stall window.
+        Stopped: The run ends.
     """
     # read1 hands over what has arrived; read would sit on a dripping body until a whole piece is full.
     read = getattr(response.raw, "read1", response.raw.read)
-    since = time.monotonic()
+    waited = 0.0  # for the server only: neither the disk nor our own pace is its fault
     count = 0
-    while piece := read(_READ_BYTES, decode_content=False):
+    while True:
+        since = time.monotonic()
+        piece = read(traffic.read_bytes, decode_content=False)
+        waited += time.monotonic() - since
+        if not piece:
+            return
         yield piece
+        traffic.spend(len(piece))
         count += len(piece)
-        seconds = time.monotonic() - since
-        if seconds >= patience.stall_seconds:
-            if count < _DRIP_BYTES_PER_SECOND * seconds:
-                raise _BrokenError(f"sent only {count} bytes in {seconds:.0f} s")
-            since = time.monotonic()
+        if waited >= patience.stall_seconds:
+            if count < _DRIP_BYTES_PER_SECOND * waited:
+                raise BrokenError(f"sent only {count} bytes in {waited:.0f} s")
+            waited = 0.0
             count = 0
-
-
-def _is_chunked(response: requests.Response) -> bool:
-    return response.headers.get("Transfer-Encoding", "").lower() == "chunked"
-
-
-def _read_some(pieces: Iterator[bytes], at_least: int) -> list[bytes]:
-    """Return pieces of at least so many bytes together, or all that are left."""
-    read: list[bytes] = []
-    count = 0
-    while count < at_least and (piece := next(pieces, b"")):
-        read.append(piece)
-        count += len(piece)
-    return read
-
-
-def _is_page(head: bytes) -> bool:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:256].lower()
-    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")) or (
-        start.startswith((b"<?xml", b"<!--")) and b"<html" in start
-    )
-
-
-def _describe_page(page: bytes) -> str:
-    found = re.search(r"<title[^>]*>(.*?)</title", page.decode("utf-8", "replace"), re.IGNORECASE | re.DOTALL)
-    title = " ".join(html.unescape(found[1]).split())[:120] if found else ""
-    named = f" titled '{title}'" if title else " without a title"
-    return f"sent an HTML page{named} instead of the file"
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    """Return the seconds that a server asks to wait, or None when it does not say."""
-    text = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d+", text):
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def _firm_date(response: requests.Response) -> str:
-    """Return Last-Modified when it may stand in If-Range (RFC 9110, 8.8.2.2), or an empty text."""
-    try:
-        changed = email.utils.parsedate_to_datetime(response.headers["Last-Modified"])
-        answered = email.utils.parsedate_to_datetime(response.headers["Date"])
-        # Changed in the second of the answer, the same date could stand for two versions.
-        return response.headers["Last-Modified"] if (answered - changed).total_seconds() >= 1 else ""
-    except (KeyError, ValueError, TypeError):
-        return ""

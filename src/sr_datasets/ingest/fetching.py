@@ -9,6 +9,7 @@ from sr_datasets import catalog
 from sr_datasets.catalog import Selected
 from sr_datasets.errors import DecodeError, FetchError, HashMismatchError, SrDataError
 from sr_datasets.fetch import generated, http
+from sr_datasets.fetch.failures import PATIENT, Patience
 from sr_datasets.files import disk_errors, human_bytes, sync_file
 from sr_datasets.ingest.settling import (
     CHECKSUMS,
@@ -44,7 +45,7 @@ def fetch_clips(
     *,
     progress: Progress,
     force: bool = False,
-    patience: http.Patience = http.PATIENT,
+    patience: Patience = PATIENT,
 ) -> FetchReport:
     """Bring clips into the store, each recorded as soon as it is whole.
 
@@ -106,7 +107,7 @@ def _group_of(item: Selected) -> tuple[str, str, str]:
 class _Fetch:
     """One call of ``fetch_clips``."""
 
-    def __init__(self, store: Store, progress: Progress, force: bool, patience: http.Patience) -> None:
+    def __init__(self, store: Store, progress: Progress, force: bool, patience: Patience) -> None:
         self.store = store
         self.progress = progress
         self.force = force
