@@ -10,24 +10,31 @@ image is ``|x[y-1] - 2 x[y] + x[y+1]|``; "top" are rows 0, 2, 4 ..., "bottom" ro
 - ``bottom``: the comb of N's bottom rows between C's top rows, less ``own``.
 
 In progressive video the rows of a frame are of one moment and both foreign weaves are a frame apart: top and
-bottom are equal, and above zero wherever something moves. In interlaced video each frame joins two moments, and
-one of the foreign weaves joins moments that lie no further apart than its own do: that one is about zero (below
-zero where film was spread over fields, 3:2), the other is large. Vertical detail, however fine, and noise comb in
-all three weaves alike and cancel in the differences. So ``lower / higher`` of top and bottom is 1 for progressive
-and 0 or less for interlaced. (FFmpeg's ``idet`` compares combs of foreign weaves too, but by the ratio of their
-sums, which still hold what is at rest; the differences and the test of significance are our own derivation.)
+bottom are equal, and away from zero wherever something moves (below it when lines move by one a frame, since they
+then stand doubled in the foreign weaves). In interlaced video each frame joins two moments, and one of the
+foreign weaves joins moments that lie no further apart than its own do: that one is about zero (below zero where
+film was spread over fields, 3:2), the other is large. Vertical detail, however fine, and noise comb in all three
+weaves alike and cancel in the differences. (FFmpeg's ``idet`` compares combs of foreign weaves too, but by the
+ratio of their sums, which still hold what is at rest; the differences and the test of significance are our own
+derivation.)
 
-A pair of frames has a say when the difference stands out of the scatter of 16x16 blocks: ``sum(d) / sqrt(sum(d^2))``
-over the blocks, which noise and static detail keep near a standard normal, is at least ``MIN_Z``. It says
-``progressive`` from ``PROGRESSIVE_FROM`` on, ``interlaced`` up to ``INTERLACED_UP_TO``, and nothing between.
+A difference counts when it stands out of the scatter of 16x16 blocks: ``sum(d) / sqrt(sum(d^2))`` over the blocks,
+which noise and static detail keep near a standard normal, is at least ``MIN_Z`` away from zero. A pair of frames is
+
+- ``still``: none of top, bottom and top - bottom counts;
+- ``progressive``: top and bottom have one sign, the smaller is at least ``PROGRESSIVE_FROM`` of the other, and
+  their sum counts;
+- ``interlaced``: the higher is above zero, the lower at most ``INTERLACED_UP_TO`` of it, and top - bottom counts;
+- ``unclear`` otherwise.
 
 Up to 6 places of 4 successive frames are looked at: any 3 successive pairs of a 3:2 cadence hold one that is
 woven of two moments. A clip is ``interlaced`` (also when only some of its frames mix moments, as after telecine)
-if at least 2 pairs and a fifth of those with a say are; ``progressive`` if at least 2 are and at most a tenth are
-interlaced; else ``unknown``: at rest, too short, or contradictory.
+if at least 2 pairs, and a fifth of those that are progressive or interlaced, are. It is ``progressive`` if at least
+2 pairs are, no fewer than are unclear, and at most a tenth as many are interlaced. Else it is ``unknown``: at
+rest, too short, or contradictory.
 
 It cannot see interlacing that was scaled or blurred away in height, and calls well deinterlaced video
-progressive. Hit and false-alarm rates: ``python benchmarks/scan_rates.py``, printed in docs/sources.md.
+progressive. Its rates of hits and false alarms are in docs/scan.md.
 """
 
 from __future__ import annotations
@@ -45,15 +52,16 @@ from sr_datasets.video.base import ClipReader, Plane
 from sr_datasets.video.reader import open_clip
 
 Scan = Literal["progressive", "interlaced", "unknown"]
+Pair = Literal["progressive", "interlaced", "unclear", "still"]
 
 BLOCK = 16
 """Side of the blocks over which the scatter of a difference is measured, in samples."""
 MIN_Z = 4.0
 """Least standard score of a difference that counts as seen."""
 PROGRESSIVE_FROM = 0.5
-"""Least ratio of the lower to the higher foreign weave of a progressive pair."""
+"""Least ratio of the two foreign weaves of a progressive pair."""
 INTERLACED_UP_TO = 0.3
-"""Greatest ratio of an interlaced pair."""
+"""Greatest ratio of the lower to the higher foreign weave of an interlaced pair."""
 NUM_PLACES = 6
 """Places of a clip that are looked at."""
 FRAMES_PER_PLACE = 4
@@ -77,6 +85,8 @@ class ScanReport:
     """Pairs whose frames are whole moments."""
     interlaced: int
     """Pairs of which a frame mixes two moments."""
+    unclear: int
+    """Pairs that move, and show neither."""
 
 
 def with_scan(path: Path, info: VideoInfo, *, clip: Clip | None = None) -> VideoInfo:
@@ -98,24 +108,28 @@ def with_scan(path: Path, info: VideoInfo, *, clip: Clip | None = None) -> Video
 
 
 def detect_scan(reader: ClipReader) -> ScanReport:
-    """Look at up to 24 frames of a clip and say how its lines were taken; ``method`` in the module's words.
+    """Look at up to 24 frames of a clip and say how its lines were taken, by the module's method.
 
     Raises:
         DecodeError: The clip cannot be read.
     """
-    votes: list[Scan] = []
     plane = 1 if reader.info.model == "rgb" else 0  # green is most of luma
+    pairs: list[Pair] = []
     for place in _places(reader.info.num_frames):
         planes = (frame.planes[plane] for frame in reader.frames(place))
-        votes += [compare_pair(first, second) for first, second in pairwise(planes)]
-    interlaced, progressive = votes.count("interlaced"), votes.count("progressive")
+        pairs += [compare_pair(first, second) for first, second in pairwise(planes)]
+    progressive, interlaced, unclear = (
+        pairs.count("progressive"),
+        pairs.count("interlaced"),
+        pairs.count("unclear"),
+    )
     said = interlaced + progressive
     scan: Scan = "unknown"
     if interlaced >= max(_MIN_PAIRS, _INTERLACED_SHARE * said):
         scan = "interlaced"
-    elif progressive >= _MIN_PAIRS and interlaced <= _STRAY_SHARE * said:
+    elif progressive >= max(_MIN_PAIRS, unclear) and interlaced <= _STRAY_SHARE * progressive:
         scan = "progressive"
-    return ScanReport(scan, len(votes), progressive, interlaced)
+    return ScanReport(scan, len(pairs), progressive, interlaced, unclear)
 
 
 def _places(num_frames: int) -> list[range]:
@@ -126,19 +140,16 @@ def _places(num_frames: int) -> list[range]:
     return [range(middle - FRAMES_PER_PLACE // 2, middle + FRAMES_PER_PLACE // 2) for middle in middles]
 
 
-def compare_pair(first: Plane, second: Plane) -> Scan:
+def compare_pair(first: Plane, second: Plane) -> Pair:
     """Say what two successive frames show.
 
     Args:
         first: ``(height, width)`` luma of a frame.
         second: Luma of the next one, of the same shape.
-
-    Returns:
-        ``unknown`` where nothing moves, or the two differences contradict each other.
     """
     height, width = first.shape
     if height < BLOCK + 2 or width < BLOCK:
-        return "unknown"
+        return "still"
     step = -(-width // _MAX_COLUMNS)
     frame, after = first[:, ::step].astype(np.int32), second[:, ::step].astype(np.int32)
     own = (_combs(frame) + _combs(after)) / 2
@@ -148,14 +159,15 @@ def compare_pair(first: Plane, second: Plane) -> Scan:
     woven = frame.copy()
     woven[1::2] = after[1::2]
     bottom = _combs(woven) - own
+    if not (_counts(top) or _counts(bottom) or _counts(top - bottom)):
+        return "still"
     lower, higher = sorted((float(top.sum()), float(bottom.sum())))
-    if higher <= 0:
-        return "unknown"
-    if lower >= PROGRESSIVE_FROM * higher and _score(top + bottom) >= MIN_Z:
+    smaller, larger = sorted((abs(lower), abs(higher)))
+    if lower * higher > 0 and smaller >= PROGRESSIVE_FROM * larger and _counts(top + bottom):
         return "progressive"
-    if lower <= INTERLACED_UP_TO * higher and abs(_score(top - bottom)) >= MIN_Z:
+    if higher > 0 and lower <= INTERLACED_UP_TO * higher and _counts(top - bottom):
         return "interlaced"
-    return "unknown"
+    return "unclear"
 
 
 _Blocks = npt.NDArray[np.float64]
@@ -166,10 +178,11 @@ def _combs(image: npt.NDArray[np.int32]) -> _Blocks:
     comb = np.abs(image[:-2] + image[2:] - 2 * image[1:-1])
     rows, columns = comb.shape[0] // BLOCK, comb.shape[1] // BLOCK
     whole = comb[: rows * BLOCK, : columns * BLOCK]
-    return whole.reshape(rows, BLOCK, columns, BLOCK).sum(axis=(1, 3), dtype=np.float64)
+    sums: _Blocks = whole.reshape(rows, BLOCK, columns, BLOCK).sum(axis=(1, 3), dtype=np.float64)
+    return sums
 
 
-def _score(difference: _Blocks) -> float:
-    """Return how far a sum over blocks stands from zero, in units of its scatter."""
+def _counts(difference: _Blocks) -> bool:
+    """Tell whether a sum over blocks stands out of its scatter."""
     scatter = float(np.sqrt(np.square(difference).sum()))
-    return float(difference.sum()) / scatter if scatter else 0.0
+    return abs(float(difference.sum())) >= MIN_Z * scatter > 0
