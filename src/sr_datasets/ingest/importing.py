@@ -2,13 +2,14 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from sr_datasets.errors import HashMismatchError, SrDataError, StoreError
+from sr_datasets.fetch import archive as archives
 from sr_datasets.files import Digests, disk_errors, human_bytes, iter_chunks, remove, require_space, sync_file
-from sr_datasets.ingest.matching import Match, match_files
+from sr_datasets.ingest.matching import VIDEO_SUFFIXES, Match, match_files, unlisted_id
 from sr_datasets.ingest.settling import (
     CHECKSUMS,
     clips_text,
@@ -24,6 +25,7 @@ from sr_datasets.progress import Progress
 from sr_datasets.store import ClipRecord, Proof, Store
 from sr_datasets.video import open_clip, probe
 from sr_datasets.video.pictures import frame_paths
+from sr_datasets.video.scan import with_scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,23 @@ class ImportReport:
             for record in (*self.imported, *self.present)
             if record.partial_of
         ]
+        lines += [
+            f"{record.source}/{record.clip}: {_facts_text(record.info)}"
+            for record in self.imported
+            if record.info.scan_from != "tagged"
+        ]
         if self.unmatched:
             some = ", ".join(str(path) for path in self.unmatched[:8])
             more = f" and {len(self.unmatched) - 8} more" if len(self.unmatched) > 8 else ""
             lines.append(f"not a clip of the source: {some}{more}")
         return "\n".join(lines)
+
+
+def _facts_text(info: VideoInfo) -> str:
+    known = "by its frames" if info.scan_from == "detected" else "its frames do not tell either"
+    rate = f" at {info.frame_rate}" if info.frame_rate else ""
+    frames = f"{info.num_frames} frames{rate}"
+    return f"{info.width}x{info.height} {info.pixel_format}, {frames}; scan {info.scan}, {known}"
 
 
 def import_files(
@@ -67,7 +81,9 @@ def import_files(
     """Bring files that a person has into the store, matched to the source's clips by name and checked.
 
     Checksums of the manifest must hold where it has some; width, height and number of frames always.
-    Archives of the source (``Vid4.zip``) are unpacked.
+    Archives of the source (``Vid4.zip``) are unpacked, and so are archives of videos for an open-ended source. Of a
+    clip whose stream does not say how its lines were taken, the frames are asked (``video.scan``). An unlisted
+    clip that has the bytes of another clip of the source is not taken a second time.
 
     Args:
         source: Whose clips they are.
@@ -111,6 +127,15 @@ def import_files(
             if type(error) is SrDataError:
                 raise
             failures.append((f"{source.id}/{remote.id}", error))
+    for path in matches.bundles:
+        try:
+            with disk_errors(f"{source.id} {path.name}", store.root):
+                for record, new in work.take_bundle(path):
+                    (imported if new else present).append(record)
+        except SrDataError as error:
+            if type(error) is SrDataError:
+                raise
+            failures.append((path.name, error))
     if failures:
         raise_together(failures, len(matches.clips) + len(matches.problems), "imported", StoreError)
     if not imported and not present:
@@ -180,6 +205,12 @@ class _Import:
                         f"{name}: the store has it already with other bytes than {path}. To replace them, run the "
                         "import again with --force."
                     )
+            if (twin := self._twin(clip, hashes)) is not None:
+                self.progress.log(
+                    f"{name}: {path} has the bytes of {twin.source}/{twin.clip}, which is here: not taken twice"
+                )
+                return twin, False
+            info = with_scan(path, info, clip=clip)
             incoming = self._bring(clip, path, files, hashes)
             record = settle(
                 self.source, clip, incoming, self.store, hashes, origin="imported", proof=proof,
@@ -206,6 +237,38 @@ class _Import:
                         )
                     )  # fmt: skip
         return records
+
+    def take_bundle(self, path: Path) -> Iterator[tuple[ClipRecord, bool]]:
+        """Unpack every video of an archive that no manifest knows, each as a clip under its own name."""
+        videos = [
+            member.name
+            for member in archives.list_members(path)
+            if PurePosixPath(member.name).suffix.lower() in VIDEO_SUFFIXES
+        ]
+        if not videos:
+            raise StoreError(
+                f"{path} holds no video. Unpack it yourself, and name the file that is the clip."
+            )
+        moving = replace(self, copy=False)
+        for name in videos:
+            clip = Clip(id=unlisted_id(PurePosixPath(name)))
+            folder = self.store.incoming(self.source.id) / f"{clip.id}.members"
+            try:
+                (file,) = archives.extract(
+                    path, [name], folder, expected_count=1, name=f"{self.source.id}/{clip.id} in {path.name}"
+                )
+                yield moving.take(Match(clip, file))
+            finally:
+                remove(folder)
+
+    def _twin(self, clip: Clip, hashes: Sequence[str]) -> ClipRecord | None:
+        """Return another clip of an open-ended source that has the bytes of an unlisted one."""
+        if not self.source.open_ended or any(listed.id == clip.id for listed in self.source.clips):
+            return None
+        for record in self.store.records(self.source.id):
+            if record.clip != clip.id and [record.sha256] == list(hashes):
+                return self.store.refresh(record)
+        return None
 
     def _check_facts(self, clip: Clip, path: Path, info: VideoInfo) -> int | None:
         """Hold geometry and frames against the manifest; return its number of frames if fewer are accepted."""

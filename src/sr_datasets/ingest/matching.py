@@ -9,7 +9,7 @@ decide, and then folders called GT or HR.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import urlsplit
 
 from sr_datasets.errors import StoreError
@@ -40,6 +40,7 @@ VIDEO_SUFFIXES = frozenset(
         ".264",
     ]
 )
+BUNDLE_SUFFIXES = frozenset([".zip", ".7z", ".tar"])
 RAW_SUFFIXES = frozenset([".yuv", ".raw", ".rgb", ".nv12", ".uyvy", ".yuyv", ".gray"])
 _ENDING = re.compile(r"(_srf_\d+)?_(gt|hr|orig|original|truth)$")
 _GEOMETRY = re.compile(r"_\d{2,5}x\d{2,5}(_.*)?$")
@@ -64,6 +65,8 @@ class Matches:
     """One candidate for each clip that was found."""
     archives: list[tuple[RemoteFile, Path]] = field(default_factory=list)
     """Files that are archives of the source."""
+    bundles: list[Path] = field(default_factory=list)
+    """Archives that no manifest knows, brought to an open-ended source: their videos are its clips."""
     unmatched: list[Path] = field(default_factory=list)
     """Videos and pictures that are no clip of the source, a folder in place of its pictures; and any other file
     that was named itself."""
@@ -242,9 +245,12 @@ def _take_unlisted(source: Source, files: list[_Found], matches: Matches, used: 
     listed = {clip.id.lower() for clip in source.clips}
     first: dict[str, Path] = {}
     for found in files:
+        if found.path.suffix.lower() in BUNDLE_SUFFIXES:
+            matches.bundles.append(found.path)
+            used.add(found.path)
         if found.path.suffix.lower() not in VIDEO_SUFFIXES:
             continue
-        clip_id = re.sub(r"[^A-Za-z0-9._-]+", "_", found.path.stem).lstrip("._-") or "clip"
+        clip_id = unlisted_id(found.path)
         used.add(found.path)
         if clip_id.lower() in listed:
             matches.problems.append(
@@ -257,6 +263,19 @@ def _take_unlisted(source: Source, files: list[_Found], matches: Matches, used: 
         else:
             first[clip_id.lower()] = found.path
             matches.clips.append(Match(Clip(id=clip_id), found.path))
+
+
+def unlisted_id(path: PurePath) -> str:
+    """Return the id of a clip that no manifest lists, by its file's name.
+
+    The CDVL's downloads are called ``<publisher>_<title>_original.avi``; the last word says nothing and is left out.
+
+    Example:
+        >>> unlisted_id(PurePath("ntia_bpit1-525_original.avi"))
+        'ntia_bpit1-525'
+    """
+    stem = path.stem.removesuffix("_original")
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-") or "clip"
 
 
 def _summary(left: list[_Found]) -> list[Path]:
