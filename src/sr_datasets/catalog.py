@@ -9,6 +9,7 @@ be put right before the package is. ``added_manifests`` puts single files before
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,20 +17,22 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sr_datasets.errors import ManifestError, RecipeError, SelectionError, nearest_names
 from sr_datasets.facts import ClipFacts, facts_of, judge, parse_where
 from sr_datasets.manifest import Clip, FileFacts, License, RemoteFile, Source
+from sr_datasets.models import Model
 from sr_datasets.recipe import Recipe
 from sr_datasets.rules import SELECTION, fitting, recipe_problems, source_problems
 from sr_datasets.store import ClipRecord, Store
-from sr_datasets.yamlfile import load_model
+from sr_datasets.yamlfile import YamlFile, load_model
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _Kind = Literal["sources", "recipes"]
+_LARGEST = 64 << 20
 _added: ContextVar[tuple[Path, ...]] = ContextVar("added manifests", default=())
 
 
@@ -464,6 +467,46 @@ def load_recipe(path: Path) -> Recipe:
     """
     stat = _stat(path, RecipeError)
     return _load_recipe(path, stat.st_mtime_ns, stat.st_size)
+
+
+def check_file(path: Path) -> str:
+    """Read a manifest or a recipe, whichever a file is, and say what is in it.
+
+    Raises:
+        ManifestError: It is a manifest with problems, one line for each.
+        RecipeError: It is a recipe with problems, one line for each.
+    """
+    stat = _stat(path, ManifestError)
+    try:
+        data = YamlFile(path, path.read_text(encoding="utf-8")).data if stat.st_size < _LARGEST else None
+    except (OSError, UnicodeDecodeError):
+        data = None
+    if isinstance(data, dict) and {"scale", "split", "degradation", "sampling"} & set(data):
+        recipe = load_recipe(path)
+        return f"a recipe of {' '.join(recipe.clips)}, x{recipe.scale}"
+    source = load_manifest(path)
+    proven = sum(bool(remote.sha256 or remote.sha1 or remote.md5) for remote in remotes_of(source))
+    return (
+        f"a source of {len(source.clips)} clips in {len(remotes_of(source))} files, {proven} with a checksum"
+    )
+
+
+def suggest_id(name: str) -> str:
+    """Return an id for a source of one's own that no source of the catalog has.
+
+    Example:
+        >>> suggest_id("My Clips"), suggest_id("vid4")
+        ('my-clips', 'my-vid4')
+    """
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "clips"
+    return f"my-{words}" if words in source_ids() or words == "clips" else words
+
+
+def json_schema(kind: Literal["source", "recipe"]) -> dict[str, Any]:
+    """Return the JSON Schema of a source's manifest or of a recipe, for editors."""
+    model: type[Model] = Source if kind == "source" else Recipe
+    schema = model.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _stat(path: Path, error: type[ManifestError] | type[RecipeError]) -> os.stat_result:

@@ -23,7 +23,32 @@ StoreOption = Annotated[
         "--store", help="Data folder; default $SR_DATA_HOME, else the user's data folder.", show_default=False
     ),
 ]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where", metavar="CONDITIONS", help="Only clips that fit, such as 'height>=1080 license=CC*'."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def _add_manifests(context: typer.Context, paths: list[Path] | None) -> list[Path] | None:
+    if paths and not context.resilient_parsing:
+        from sr_datasets.catalog import added_manifests
+
+        context.with_resource(added_manifests(paths))
+    return paths
+
+
+ManifestOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--manifest",
+        metavar="FILE",
+        help="A manifest of your own, named after its source.",
+        callback=_add_manifests,
+    ),
+]
 
 
 def _print_version(value: bool) -> None:

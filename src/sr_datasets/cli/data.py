@@ -1,14 +1,12 @@
-"""Commands of the catalog and the store: ``list``, ``show``, ``fetch``, ``import``, ``verify``."""
+"""Commands of the store: ``fetch``, ``import``, ``verify``."""
 
 import re
-import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from sr_datasets.cli.app import JsonOption, StoreOption, app
-from sr_datasets.files import human_bytes
+from sr_datasets.cli.app import ManifestOption, StoreOption, WhereOption, app
 
 SelectionArgument = Annotated[
     list[str],
@@ -16,114 +14,11 @@ SelectionArgument = Annotated[
 ]
 
 
-@app.command("list")
-def list_command(store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """List the sources and recipes, and what is here already."""
-    import json
-
-    from sr_datasets import catalog
-    from sr_datasets.cli.console import table
-    from sr_datasets.store import Store
-
-    records = Store(store).records()
-    facts = []
-    for source in catalog.sources():
-        here = [record for record in records if record.source == source.id]
-        known = [remote.size_bytes for remote in catalog.remotes_of(source)]
-        facts.append(
-            {
-                "source": source.id,
-                "title": source.title,
-                "access": source.access,
-                "clips": len(source.clips),
-                "open_ended": source.open_ended,
-                "known_bytes": sum(size for size in known if size),
-                "unknown_sizes": sum(size is None for size in known),
-                "license": source.licenses[source.license].name,
-                "clips_here": len(here),
-                "bytes_here": sum(file.size_bytes for record in here for file in record.files),
-            }
-        )
-    recipes = [
-        {"recipe": recipe.id, "title": recipe.title, "clips": list(recipe.clips), "scale": recipe.scale}
-        for recipe in catalog.recipes()
-    ]
-    if as_json:
-        typer.echo(json.dumps({"sources": facts, "recipes": recipes}, indent=1))
-        return
-    typer.echo(
-        table(
-            [
-                [
-                    str(fact["source"]),
-                    "any" if fact["open_ended"] else str(fact["clips"]),
-                    _known_size(fact),
-                    str(fact["access"]),
-                    f"{fact['clips_here']} clips" if fact["clips_here"] else "-",
-                    textwrap.shorten(str(fact["title"]), 30, placeholder="…"),
-                ]
-                for fact in facts
-            ],
-            header=["source", "clips", "size", "access", "here", "title"],
-        )
-    )
-    typer.echo("")
-    typer.echo(
-        table(
-            [
-                [
-                    str(recipe["recipe"]),
-                    f"x{recipe['scale']}",
-                    textwrap.shorten(str(recipe["title"]), 60, placeholder="…"),
-                ]
-                for recipe in recipes
-            ],
-            header=["recipe", "scale", "title"],
-        )
-    )
-
-
-def _known_size(fact: dict[str, Any]) -> str:
-    if not fact["known_bytes"]:
-        return "unknown"
-    return human_bytes(fact["known_bytes"]) + (" + ?" if fact["unknown_sizes"] else "")
-
-
-@app.command("show")
-def show_command(
-    selection: SelectionArgument, store: StoreOption = None, as_json: JsonOption = False
-) -> None:
-    """Show everything known of a source or of clips: facts, evidence, licence, citation.
-
-    \b
-    Examples:
-      sr-data show vid4
-      sr-data show xiph/akiyo_cif
-    """
-    import json
-
-    from sr_datasets import catalog
-    from sr_datasets.cli.show import clip_facts, clip_text, source_facts, source_text
-    from sr_datasets.store import Store
-
-    home = Store(store)
-    whole = [text for text in selection if "/" not in text and ":" not in text]
-    parts = [text for text in selection if text not in whole]
-    sources = [catalog.find_source(text) for text in whole]
-    clips = catalog.select(parts) if parts else []
-    if as_json:
-        facts = [source_facts(source, home) for source in sources] + [
-            clip_facts(item, home) for item in clips
-        ]
-        typer.echo(json.dumps(facts, indent=1))
-        return
-    texts = [source_text(source, home) for source in sources] + [clip_text(item, home) for item in clips]
-    typer.echo("\n\n".join(texts))
-
-
 @app.command("fetch")
 def fetch_command(
     selection: SelectionArgument,
+    where: WhereOption = None,
+    manifest: ManifestOption = None,
     store: StoreOption = None,
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is here already.")] = False,
 ) -> None:
@@ -136,7 +31,7 @@ def fetch_command(
     """
     from sr_datasets import catalog
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.errors import FetchError
+    from sr_datasets.errors import FetchError, SelectionError
     from sr_datasets.ingest import explain_manual, fetch_clips
     from sr_datasets.store import Store
 
@@ -145,7 +40,13 @@ def fetch_command(
         if source.access == "manual" and not source.clips:
             raise FetchError(explain_manual(source))
     with progress_on_stderr() as progress:
-        report = fetch_clips(catalog.select(selection), Store(store), progress=progress, force=force)
+        home = Store(store)
+        found = catalog.find_clips(selection, where=where or (), store=home)
+        if not found.clips:
+            raise SelectionError(
+                f"no clip fits these conditions; of {len(found.undecided)} a fact that was asked for is not known"
+            )
+        report = fetch_clips(found.clips, home, progress=progress, force=force)
     typer.echo(report)
 
 
@@ -162,6 +63,7 @@ def import_command(
     force: Annotated[
         bool, typer.Option("--force", help="Replace clips that are here with other bytes.")
     ] = False,
+    manifest: ManifestOption = None,
     store: StoreOption = None,
 ) -> None:
     """Register files that you already have, checked against the source's manifest.

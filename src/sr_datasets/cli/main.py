@@ -4,11 +4,11 @@ import logging
 import os
 import sys
 
-from sr_datasets.cli import data, models, sets
+from sr_datasets.cli import catalog, data, manifests, models, sets
 from sr_datasets.cli.app import app
 from sr_datasets.errors import SrDataError
 
-__all__ = ["app", "data", "main", "models", "sets"]
+__all__ = ["app", "catalog", "data", "main", "manifests", "models", "sets"]
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sr_datasets.cli.app import JsonOption, StoreOption, app
+from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, app
 
 
 @app.command("build-pairs")
@@ -13,6 +13,7 @@ def build_pairs_command(
     recipe: Annotated[str, typer.Argument(help="A recipe: its name, or a YAML file.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes; any number writes the same bytes.")] = 1,
+    manifest: ManifestOption = None,
     store: StoreOption = None,
 ) -> None:
     """Degrade the fetched clips of a recipe and write its shards.
