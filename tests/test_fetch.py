@@ -62,8 +62,11 @@ class Recorded(Silent):
 class RecordedBar(AbstractContextManager["RecordedBar"]):
     owner: Recorded
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int, *, present: bool = False) -> None:
         self.owner.done += amount
+
+    def expect(self, amount: int) -> None:
+        pass
 
     def note(self, text: str) -> None:
         pass

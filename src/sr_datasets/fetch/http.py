@@ -573,7 +573,7 @@ class _Download:
     def _show(self, start: int, total: int | None) -> None:
         if self.bar is None:
             self.bar = self.stack.enter_context(self.progress.bar(self.name, total=total, unit="bytes"))
-        self.bar.advance(start - self.shown)
+        self.bar.advance(start - self.shown, present=True)
         self.shown = start
 
 
