@@ -36,6 +36,7 @@ HEAVY = {
     "requests": {"fetch"},
     "yt_dlp": {"fetch"},
     "av": {"video"},
+    "jinja2": {"report"},
     "typer": {"cli"},
     "rich": {"cli"},
 }
