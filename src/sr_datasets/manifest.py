@@ -199,12 +199,12 @@ class Clip(ClipFacts):
 class ClipSeries(ClipFacts):
     """Clips that differ by their names only, such as the pictures of an archive that are numbered through.
 
-    In ``mirrors``, ``members`` and ``notes``, ``{id}`` stands for the clip's id and ``{number}`` for the digits
-    of the range that it comes from. Size and checksums cannot be given: each clip has its own.
+    In ``mirrors``, ``members`` and ``notes``, ``{id}`` stands for the clip's id and ``{part}`` for what stands in
+    place of the braces of ``ids``. Size and checksums cannot be given: each clip has its own.
     """
 
     ids: tuple[str, ...] = Field(min_length=1)
-    """Ids, and ranges of ids such as ``train-{000..239}``: one clip each, in this order."""
+    """Ids, ranges such as ``train-{000..239}`` and lists such as ``{bear,bus}-full``: one clip each, in order."""
 
     def clips(self) -> Iterator[Clip]:
         """Yield the clips that it stands for.
@@ -213,44 +213,55 @@ class ClipSeries(ClipFacts):
             ValueError: A range is wrong, as ``names_of_range`` says.
         """
         facts = {name: getattr(self, name) for name in self.model_fields_set - {"ids"}}
-        for clip_id, number in (name for ids in self.ids for name in names_of_range(ids)):
+        for clip_id, part in (name for ids in self.ids for name in names_of(ids)):
             put_in = {
-                name: _fill_in(facts[name], clip_id, number)
+                name: _put_in(facts[name], clip_id, part)
                 for name in ("mirrors", "members", "notes")
                 if name in facts
             }
             yield Clip.model_validate({**facts, **put_in, "id": clip_id})
 
 
-def _fill_in(value: str | Sequence[str], clip_id: str, number: str) -> str | tuple[str, ...]:
+def _put_in(value: str | Sequence[str], clip_id: str, part: str) -> str | tuple[str, ...]:
     if not isinstance(value, str):
-        return tuple(text.replace("{id}", clip_id).replace("{number}", number) for text in value)
-    return value.replace("{id}", clip_id).replace("{number}", number)
+        return tuple(text.replace("{id}", clip_id).replace("{part}", part) for text in value)
+    return value.replace("{id}", clip_id).replace("{part}", part)
 
 
-_RANGE = re.compile(r"([^{}]*)\{(\d{1,9})\.\.(\d{1,9})\}([^{}]*)")
+_BRACES = re.compile(r"([^{}]*)\{([^{}]*)\}([^{}]*)")
+_RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
 _LONGEST_RANGE = 100_000
 
 
-def names_of_range(ids: str) -> list[tuple[str, str]]:
-    """Return the ids that a text stands for, each with the digits of its range (empty when it has none).
+def names_of(ids: str) -> list[tuple[str, str]]:
+    """Return the ids that a text stands for, each with what stands in place of its braces (empty without).
 
-    Numbers that are written with leading zeros keep their width.
+    Numbers of a range that are written with leading zeros keep their width.
 
     Raises:
-        ValueError: Its braces are not one range ``{first..last}`` of ascending numbers, both written with
-            as many digits where the first has leading zeros.
+        ValueError: It has other braces than those of one range ``{first..last}``, ascending, or of one list
+            ``{a,b}``.
 
     Example:
-        >>> names_of_range("clip_{08..10}")
-        [('clip_08', '08'), ('clip_09', '09'), ('clip_10', '10')]
+        >>> names_of("clip_{08..10}"), names_of("{bear,bus}-full")
+        ([('clip_08', '08'), ('clip_09', '09'), ('clip_10', '10')], [('bear-full', 'bear'), ('bus-full', 'bus')])
     """
     if not re.search(r"[{}]", ids):
         return [(ids, "")]
-    parts = _RANGE.fullmatch(ids)
-    if parts is None:
-        raise ValueError("is no id with one range such as {001..240}")
-    before, first, last, after = parts.groups()
+    whole = _BRACES.fullmatch(ids)
+    if whole is None:
+        raise ValueError("has other braces than those of one range or list, such as {001..240} or {bear,bus}")
+    before, within, after = whole.groups()
+    limits = _RANGE.fullmatch(within)
+    parts = [part.strip() for part in within.split(",")] if limits is None else _numbers(limits[1], limits[2])
+    if limits is None and (len(parts) < 2 or not all(parts)):
+        raise ValueError(
+            f"has {{{within}}}, which is no range such as {{001..240}} and no list such as {{bear,bus}}"
+        )
+    return [(f"{before}{part}{after}", part) for part in parts]
+
+
+def _numbers(first: str, last: str) -> list[str]:
     if len(first) != len(last) and first.startswith("0"):
         raise ValueError(f"has a range from {first} to {last}: write both with as many digits")
     if not 0 <= int(last) - int(first) < _LONGEST_RANGE:
@@ -258,8 +269,7 @@ def names_of_range(ids: str) -> list[tuple[str, str]]:
             f"has a range from {first} to {last}: it must ascend, and hold at most {_LONGEST_RANGE} numbers"
         )
     width = len(first) if len(first) == len(last) else 1
-    numbers = (f"{number:0{width}}" for number in range(int(first), int(last) + 1))
-    return [(f"{before}{number}{after}", number) for number in numbers]
+    return [f"{number:0{width}}" for number in range(int(first), int(last) + 1)]
 
 
 class Source(Model):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sr_datasets.errors import SelectionError, nearest_names
 from sr_datasets.facts import parse_where
-from sr_datasets.manifest import names_of_range
+from sr_datasets.manifest import names_of
 from sr_datasets.yamlfile import Loc, Problem
 
 FILE_FACTS = ("mirrors", "size_bytes", "sha256", "sha1", "md5")
@@ -133,7 +133,7 @@ def _ids_of_series(data: _Fields) -> Iterator[tuple[Loc, str]]:
         ids = series.get("ids")
         for place, text in enumerate(ids if isinstance(ids, list) else ()):
             try:
-                names = names_of_range(text) if isinstance(text, str) else []
+                names = names_of(text) if isinstance(text, str) else []
             except ValueError:
                 continue  # _series_problems tells of it
             for name, _ in names:
@@ -150,23 +150,23 @@ def _series_problems(loc: Loc, series: _Fields) -> Iterator[Problem]:
         if not isinstance(text, str):
             continue
         try:
-            names = names_of_range(text)
+            names = names_of(text)
         except ValueError as wrong:
             yield Problem((*loc, "ids", place), f"found '{text}', which {wrong}")
             continue
         several = several or len(names) > 1
-        if not _CLIP_ID.fullmatch(names[0][0]):
+        if wrong_ids := [name for name, _ in names if not _CLIP_ID.fullmatch(name)]:
             yield Problem(
                 (*loc, "ids", place),
-                f"found '{text}', expected letters, digits, dots, hyphens and underscores around the range",
+                f"found '{wrong_ids[0]}', expected letters, digits, dots, hyphens and underscores",
             )
     for fact in ("mirrors", "members"):
         values = series.get(fact)
         for place, text in enumerate(values if several and isinstance(values, list) else ()):
-            if isinstance(text, str) and "{id}" not in text and "{number}" not in text:
+            if isinstance(text, str) and "{id}" not in text and "{part}" not in text:
                 yield Problem(
                     (*loc, fact, place),
-                    f"found '{text}', expected {{id}} or {{number}} in it: the clips differ",
+                    f"found '{text}', expected {{id}} or {{part}} in it: the clips differ",
                 )
 
 
