@@ -165,9 +165,31 @@ class Store:
         Raises:
             SrDataError: The disk is full, or the store cannot be written.
         """
+        self._change(
+            lambda clips: clips.update({f"{record.source}/{record.clip}": record for record in records})
+        )
+
+    def drop(self, *names: tuple[str, str]) -> None:
+        """Take records out, all at once; what has none is passed over, and the files stay.
+
+        Args:
+            names: Source and clip id of each.
+
+        Raises:
+            SrDataError: The disk is full, or the store cannot be written.
+        """
+
+        def without(clips: dict[str, ClipRecord]) -> None:
+            for source, clip in names:
+                clips.pop(f"{source}/{clip}", None)
+
+        if not self._read().keys().isdisjoint(f"{source}/{clip}" for source, clip in names):
+            self._change(without)
+
+    def _change(self, change: Callable[[dict[str, ClipRecord]], None]) -> None:
         with disk_errors(f"the store {self.root}", self.root), locked(self.root / ".locks" / "lock"):
             clips = dict(self._read())
-            clips.update({f"{record.source}/{record.clip}": record for record in records})
+            change(clips)
             lock = _Lock(clips=dict(sorted(clips.items())))
             path = self.root / LOCK_NAME
             write_atomic(path, (lock.model_dump_json(indent=1) + "\n").encode(), alone=True)
