@@ -1,0 +1,184 @@
+"""What became of each video that was asked for: ``ROOT/<source>/availability.parquet``.
+
+It is what a paper can say of its data ("712 of 1000 still up, checked on this day"), what keeps a second run from asking
+again, and where the attribution of what was taken stands.
+"""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sr_datasets.errors import FetchError
+from sr_datasets.files import disk_errors, locked, write_atomic
+
+Status = Literal["ok", "gone", "private", "blocked", "too-small", "not-open", "failed", "forgotten"]
+"""``ok``: in the store; ``gone``: deleted; ``private``; ``blocked``: by country, age, membership or rights; ``too-small``:
+lower than was asked for; ``not-open``: its metadata claims no Creative Commons licence; ``failed``: for a reason that may
+pass; ``forgotten``: removed by ``sr-data forget``, and never fetched again."""
+
+LEDGER_NAME = "availability.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One video, or one piece of a video."""
+
+    clip: str
+    """Name in the store; empty where YouTube's id is not known."""
+    record_id: str
+    """Four characters of YouTube-8M, or empty."""
+    youtube_id: str
+    """YouTube's id; empty where the publisher has none any more."""
+    status: Status
+    """What became of it."""
+    checked: datetime.date
+    """When, in UTC."""
+    reason: str = ""
+    """In the words of the site or of yt-dlp; empty when all went well."""
+    wanted_height: int = 0
+    """Least height (of a portrait video: width) that was asked for; 0 for any."""
+    start_ms: int | None = None
+    """Begin of the piece; None for a whole video."""
+    end_ms: int | None = None
+    """End of the piece."""
+    labels: str = ""
+    """Labels by which it was chosen, joined by semicolons."""
+    title: str = ""
+    """The video's title, for the attribution."""
+    uploader: str = ""
+    """Who published it, for the attribution."""
+    uploader_url: str = ""
+    """Their page."""
+    url: str = ""
+    """The video's page."""
+    license_claimed: str = ""
+    """The licence as the site's metadata has it; empty when it claims none beyond the site's own."""
+    width: int = 0
+    """Of the file that came."""
+    height: int = 0
+    """Of the file that came."""
+    format_note: str = ""
+    """Which of the site's formats it was, and by which version of yt-dlp."""
+    sha256: str = ""
+    """Of the file that came. The site encodes again now and then: another day gives other bytes."""
+    unauthenticated: bool = False
+    """Whether the annotations that led to it came over plain http, unproven."""
+
+    @property
+    def key(self) -> str:
+        """What there is one entry of."""
+        if self.clip:
+            return self.clip
+        return f"record {self.record_id}" if self.record_id else f"video {self.youtube_id}"
+
+    @property
+    def attribution(self) -> str:
+        """A sentence that names title, author, address and licence."""
+        if self.status != "ok":
+            return ""
+        licence = self.license_claimed or "no open licence claimed"
+        return f'"{self.title}" by {self.uploader or "unknown"}, {self.url} ({licence})'
+
+
+_KINDS = {
+    "checked": pa.date32(),
+    "wanted_height": pa.int64(),
+    "start_ms": pa.int64(),
+    "end_ms": pa.int64(),
+    "width": pa.int64(),
+    "height": pa.int64(),
+    "unauthenticated": pa.bool_(),
+}
+_SCHEMA = pa.schema([pa.field(field.name, _KINDS.get(field.name, pa.string())) for field in fields(Entry)])
+
+
+def ledger_of(root: Path, source: str) -> "Ledger":
+    """Return the ledger of a source in a data folder."""
+    return Ledger(root / source / LEDGER_NAME)
+
+
+class Ledger:
+    """The entries of one source; every change is on the disk when it returns.
+
+    Args:
+        path: ``ROOT/<source>/availability.parquet``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, sorted by key.
+
+        Raises:
+            FetchError: The file is damaged, or of another version.
+        """
+        try:
+            with self.path.open("rb") as file:
+                rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+            found = [Entry(**row) for row in rows]
+        except FileNotFoundError:
+            return []
+        except (pa.ArrowException, OSError, TypeError) as error:
+            raise FetchError(
+                f"{self.path}: cannot be read as a ledger: {error}. Move it away; what is in the store stays there."
+            ) from error
+        if wrong := [entry for entry in found if entry.status not in get_args(Status)]:
+            raise FetchError(
+                f"{self.path}: has the status '{wrong[0].status}', expected {', '.join(get_args(Status))}"
+            )
+        return found
+
+    def by_key(self) -> dict[str, Entry]:
+        """Return all entries by their key."""
+        return {entry.key: entry for entry in self.entries()}
+
+    def put(self, *entries: Entry) -> None:
+        """Add or replace entries; what was forgotten stays forgotten."""
+        with self._alone():
+            known = self.by_key()
+            forgotten = {entry.youtube_id for entry in known.values() if entry.status == "forgotten"}
+            known.update({entry.key: entry for entry in entries if entry.youtube_id not in forgotten})
+            self._write(known.values())
+
+    def forget(self, youtube_id: str, *, today: datetime.date) -> list[str]:
+        """Keep of a video nothing but its id, and that it must not be fetched again.
+
+        Args:
+            youtube_id: YouTube's id of 11 characters.
+            today: When it was asked for.
+
+        Returns:
+            The names that clips of it have in the store.
+        """
+        with self._alone():
+            entries = self.entries()
+            rest = [entry for entry in entries if entry.youtube_id != youtube_id]
+            self._write([*rest, Entry("", "", youtube_id, "forgotten", today)])
+        return sorted(entry.clip for entry in entries if entry.youtube_id == youtube_id and entry.clip)
+
+    def forgotten(self) -> set[str]:
+        """Return YouTube's ids of what was forgotten."""
+        return {entry.youtube_id for entry in self.entries() if entry.status == "forgotten"}
+
+    def counts(self) -> Counter[Status]:
+        """Return how many entries have each status."""
+        return Counter(entry.status for entry in self.entries())
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return locked(self.path.with_name(f".{self.path.name}.lock"))
+
+    def _write(self, entries: Iterable[Entry]) -> None:
+        ordered = sorted(entries, key=lambda entry: entry.key)
+        table = pa.Table.from_pylist([asdict(entry) for entry in ordered], schema=_SCHEMA)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        with disk_errors(f"the ledger {self.path}", self.path.parent):
+            write_atomic(self.path, sink.getvalue().to_pybytes(), alone=True)
