@@ -212,6 +212,14 @@ def find_clips(
     return Found(tuple(clips), tuple(facts), tuple(undecided))
 
 
+def sources_of(clips: Iterable[Selected]) -> list[Source]:
+    """Return the sources of some clips, each with these clips only, in the order of the clips."""
+    chosen: dict[str, tuple[Source, list[Clip]]] = {}
+    for selected in clips:
+        chosen.setdefault(selected.source.id, (selected.source, []))[1].append(selected.clip)
+    return [source.model_copy(update={"clips": tuple(inside)}) for source, inside in chosen.values()]
+
+
 def imported_clips(records: Iterable[ClipRecord]) -> dict[str, list[Clip]]:
     """Return the clips of records by source, as ``select`` takes those that no manifest lists."""
     clips: dict[str, list[Clip]] = defaultdict(list)

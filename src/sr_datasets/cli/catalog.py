@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, WhereOp
 if TYPE_CHECKING:
     from sr_datasets.catalog import Found, SourceFacts
     from sr_datasets.facts import ClipFacts
+    from sr_datasets.manifest import Source
     from sr_datasets.recipe import Recipe
 
 _WAYS = {"download": "fetch", "manual": "import", "generated": "made here"}
@@ -26,6 +28,10 @@ def list_command(
     manifest: ManifestOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write one page with chart, table and citations here; it works offline."),
+    ] = None,
 ) -> None:
     """List the sources and recipes, or the clips that a selection and conditions let through.
 
@@ -34,20 +40,28 @@ def list_command(
       sr-data list
       sr-data list xiph:hd
       sr-data list --where "height>=1080 frames>=300 bit_depth=10 license=CC*"
+      sr-data list --html overview.html
     """
     import json
 
     from sr_datasets import catalog
     from sr_datasets.store import Store
 
+    if html is not None and as_json:
+        raise typer.BadParameter("--html and --json exclude each other", param_hint="--html")
     home = Store(store)
     if selection or where:
         found = catalog.find_clips(selection or (), where=where or (), store=home)
-        if as_json:
+        if html is not None:
+            _write_page(catalog.sources_of(found.clips), html)
+        elif as_json:
             typer.echo(json.dumps([_plain(facts) for facts in found.facts], indent=1))
         elif found.clips:
             typer.echo(_clip_table(found.facts, with_source=len({facts.source for facts in found.facts}) > 1))
         _tell_of_undecided(found)
+        return
+    if html is not None:
+        _write_page(catalog.sources(), html)
         return
     sources, recipes = catalog.list_sources(home), catalog.recipes()
     if as_json:
@@ -60,6 +74,15 @@ def list_command(
     typer.echo(_source_table(sources))
     typer.echo("")
     typer.echo(_recipe_table(recipes))
+
+
+def _write_page(sources: "list[Source]", path: Path) -> None:
+    from sr_datasets.files import human_bytes
+    from sr_datasets.report.overview import write_catalog_page
+
+    size_bytes = write_catalog_page(sources, path)
+    num_clips = sum(len(source.clips) for source in sources)
+    typer.echo(f"{path}: {len(sources)} sources, {num_clips} clips, {human_bytes(size_bytes)}")
 
 
 def _plain(facts: "ClipFacts") -> dict[str, Any]:

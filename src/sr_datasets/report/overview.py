@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sr_datasets import __version__
-from sr_datasets.catalog import Selected, license_of, remote_of
+from sr_datasets.catalog import license_of, remote_of
 from sr_datasets.facts import OBLIGATIONS, facts_of
 from sr_datasets.files import atomic_path, human_bytes
 from sr_datasets.manifest import Clip, License, Source
@@ -44,14 +44,6 @@ RESOLUTIONS = (
 
 _CHROMA = {"400": "grey", "rgb": "RGB"}
 _CHECKSUMS = {"sha256": "SHA-256", "sha1": "SHA-1", "md5": "MD5"}
-
-
-def sources_of(clips: Iterable[Selected]) -> list[Source]:
-    """Return the sources of some clips, each with these clips only: what a page of a selection shows."""
-    chosen: dict[str, tuple[Source, list[Clip]]] = {}
-    for selected in clips:
-        chosen.setdefault(selected.source.id, (selected.source, []))[1].append(selected.clip)
-    return [source.model_copy(update={"clips": tuple(inside)}) for source, inside in chosen.values()]
 
 
 def write_catalog_page(sources: Sequence[Source], path: Path) -> int:
