@@ -21,7 +21,7 @@ def test_both_presets_have_the_parameters_of_the_paper(name: str, scale: int, pa
 
 
 def test_icnr_starts_the_published_network_as_nearest_upsampling_of_a_convolution():
-    model = Espcn(preset("espcn", scale=3).model, seed=5)
+    model = Espcn(preset("espcn", scale=3, model={"last_gain": 1.0}).model, seed=5)
     maps = []
     model.conv3.register_forward_hook(lambda layer, inputs, output: maps.append(output))
 
@@ -31,7 +31,7 @@ def test_icnr_starts_the_published_network_as_nearest_upsampling_of_a_convolutio
     nearest = F.interpolate(one_map, scale_factor=3.0, mode="nearest")
     # Equal filters may be summed in another order, a last bit apart.
     torch.testing.assert_close(sr, nearest, rtol=0, atol=1e-6)
-    assert sr.std() > 1e-3
+    assert sr.std() > 0.01
 
 
 def test_icnr_repeats_the_filter_of_each_colour_next_to_itself():
@@ -43,7 +43,7 @@ def test_icnr_repeats_the_filter_of_each_colour_next_to_itself():
 def test_the_residual_preset_starts_as_nearest_upsampling_of_its_input():
     lr = torch.rand(2, 1, 6, 5)
 
-    sr = Espcn(preset("residual", scale=4, model={"last_gain": 0.0}).model)(lr)
+    sr = Espcn(preset("residual", scale=4).model)(lr)
 
     torch.testing.assert_close(sr, F.interpolate(lr, scale_factor=4.0, mode="nearest"), rtol=0, atol=0)
 

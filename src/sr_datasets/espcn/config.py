@@ -24,7 +24,8 @@ class EspcnConfig(Model):
     """The first layer gets ``(sample - mean) * gain``. Natural luma spreads by about 0.2 and neighbours differ by far
     less, while weights as torch draws them expect about 1."""
     last_gain: float = Field(default=1.0, ge=0)
-    """The last layer starts as drawn times this; with 0, ``nearest`` starts as nearest upsampling itself."""
+    """The last layer starts as drawn times this; 0 starts as mid-grey, or with ``nearest`` as nearest upsampling.
+    Small is better (T91, x3, Set5 after 8,000 steps of the published network: 32.16 dB with 1, 32.42 with 0.05)."""
 
 
 class TrainConfig(Model):
@@ -38,7 +39,7 @@ class TrainConfig(Model):
     """Split of the shards that is learnt from."""
     val_split: SplitName = "val"
     """Split that is scored while training, when the shards have it; nothing is learnt from it."""
-    steps: int = Field(default=16_000, ge=1)
+    steps: int = Field(default=8_000, ge=1)
     """Updates of the weights. The cosine ends there, so that a longer run is another run."""
     batch_size: int = Field(default=8, ge=1)
     """Patch pairs of one step."""
@@ -92,9 +93,17 @@ class TrainConfig(Model):
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     # The published network: tanh, and no path around the layers.
-    "espcn": {"model": {"activation": "tanh"}},
+    "espcn": {
+        "model": {"activation": "tanh", "input_gain": 8.0, "last_gain": 0.02},
+        "steps": 32_000,
+        "learning_rate": 2e-3,
+    },
     # The same layers and cost; they learn what nearest upsampling lacks.
-    "residual": {"model": {"activation": "gelu", "residual": "nearest", "input_gain": 8.0, "last_gain": 0.0}},
+    "residual": {
+        "model": {"activation": "gelu", "residual": "nearest", "input_gain": 8.0, "last_gain": 0.0},
+        "steps": 8_000,
+        "learning_rate": 4e-3,
+    },
 }
 """Options of each preset that differ from the defaults."""
 
