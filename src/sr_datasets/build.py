@@ -4,12 +4,13 @@ A build is a pure function of the recipe and of the clips' bytes. Nothing of the
 host, workers) reaches a shard, so that any number of workers, on any day, writes the same bytes.
 """
 
+import errno
 import fcntl
 import json
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -21,6 +22,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_datasets import __version__, catalog, color
+from sr_datasets.built import (
+    RECIPES_NAME,
+    LockedClip,
+    RecipeLock,
+    lock_recipe,
+    recipe_locks,
+    register_set,
+    settings_of,
+)
 from sr_datasets.degrade import degrade, degrade_frame, hr_window
 from sr_datasets.engine import run_tasks
 from sr_datasets.errors import BuildError, ShardError, StoreError
@@ -43,9 +53,11 @@ from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import MAX_GROUP_ROWS, Row
 from sr_datasets.shards.sets import (
     DATA_DIR,
+    FORGETTING_NAME,
     INDEX_NAME,
     SET_NAME,
     InputInfo,
+    SetInfo,
     ShardSummary,
     read_set,
     shard_name,
@@ -65,7 +77,8 @@ CARD_NAME = "README.md"
 """The card of a set."""
 _PACKAGES = ("numpy", "pyarrow", "av", "pillow")
 """What the bytes of a shard can depend on."""
-_STATE_NAME = ".build.json"
+STATE_NAME = ".build.json"
+"""What stands in the folder of a build that is not finished."""
 _Planes: TypeAlias = NDArray[np.uint8 | np.uint16]
 _NOTHING: _Planes = np.empty((0, 0, 0), np.uint8)
 
@@ -113,10 +126,19 @@ class ShardTask:
 
     def digest(self) -> str:
         """Return what the shard is made of, as a hash: recipe, name, and the bytes of each clip."""
-        inputs = [
-            part for pair in self.pairs for part in (pair.record.source, pair.record.clip, pair.record.sha256)
-        ]
-        return digest_of("shard-1", self.recipe.model_dump_json(), self.name, *inputs).hex()
+        inputs = [(pair.record.source, pair.record.clip, pair.record.sha256) for pair in self.pairs]
+        return plan_digest(self.recipe.model_dump_json(), self.name, inputs)
+
+
+def plan_digest(recipe_json: str, name: str, inputs: Iterable[tuple[str, str, str]]) -> str:
+    """Return what a shard is made of, as a hash.
+
+    Args:
+        recipe_json: The whole recipe.
+        name: File name of the shard.
+        inputs: Source, clip and SHA-256 of each of its clips, in order.
+    """
+    return digest_of("shard-1", recipe_json, name, *(part for clip in inputs for part in clip)).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,29 +166,39 @@ class BuildReport:
 
 
 def build_pairs(
-    recipe: Recipe, *, out_dir: Path, store: Store, workers: int = 1, progress: Progress | None = None
+    recipe: Recipe,
+    *,
+    out_dir: Path,
+    store: Store,
+    workers: int = 1,
+    lock: RecipeLock | None = None,
+    progress: Progress | None = None,
 ) -> BuildReport:
     """Degrade the clips of a recipe and write its shards, index and card into a folder.
 
     Shards that an earlier, interrupted run of the same build finished are kept. Every file appears
-    whole or not at all, and ``sr-data.json``, which makes the folder a set, is written last.
+    whole or not at all, and ``sr-data.json``, which makes the folder a set, is written last. The store
+    notes the folder, and in ``recipes.lock`` the list of clips that was taken.
 
     Args:
         recipe: What to build.
         out_dir: The set's folder; made if missing, refused if it holds anything but this build.
         store: Where the clips lie.
         workers: Processes; any number writes the same bytes.
+        lock: The list of clips to take, each with these bytes, in place of what the recipe would choose.
         progress: Where to report, silent by default.
 
     Raises:
-        BuildError: A clip is too small or too short, or the folder holds something else.
+        BuildError: A clip is too small or too short, the folder holds something else, or the list of ``lock``
+            cannot be had.
         StoreError: A clip is missing, or its file was changed since it was verified.
         DecodeError: A clip cannot be read.
     """
     progress = progress or Silent()
-    pairs, duplicates = choose_pairs(recipe, store, progress=progress)
+    pairs, duplicates = choose_pairs(recipe, store, lock=lock, progress=progress)
     tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store)
-    with disk_errors(f"building into {out_dir}", out_dir), _own_folder(recipe, pairs, out_dir):
+    with disk_errors(f"building into {out_dir}", out_dir), _own_folder(recipe, pairs, tasks, out_dir):
+        _register(recipe, pairs, out_dir, store)
         summaries = {task.name: summary for task in tasks if (summary := _finished(task)) is not None}
         todo = [task for task in tasks if task.name not in summaries]
         num_reused = len(summaries)
@@ -186,7 +218,8 @@ def build_pairs(
             inputs=_inputs_of(pairs),
             packages={"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}},
         )
-        write_atomic(out_dir / CARD_NAME, _card(recipe, pairs, info.content_digest).encode())
+        write_atomic(out_dir / CARD_NAME, card_of(info).encode())
+    _lock_list(recipe, pairs, store, progress)
     return BuildReport(
         out_dir=out_dir,
         pairs=_pairs_by_split(pairs),
@@ -204,9 +237,15 @@ def build_pairs(
 
 
 def choose_pairs(
-    recipe: Recipe, store: Store, *, progress: Progress | None = None
+    recipe: Recipe, store: Store, *, lock: RecipeLock | None = None, progress: Progress | None = None
 ) -> tuple[list[PairPlan], tuple[str, ...]]:
     """Choose the recipe's clips, deal them to splits, and count their rows.
+
+    Args:
+        recipe: What to build.
+        store: Where the clips lie.
+        lock: The list of clips to take in place of what the recipe would choose.
+        progress: Told how many clips fit.
 
     Returns:
         The pairs in selection order, and the names of clips left out as duplicates.
@@ -215,6 +254,8 @@ def choose_pairs(
         BuildError: No clip fits, or a clip is too small or too short for the sampling.
         StoreError: A clip is not in the store, and the recipe does not say ``present_only``.
     """
+    if lock is not None:
+        return _locked_pairs(recipe, store, lock), ()
     chosen = _candidates(recipe, store)
     if recipe.order == "keyed":
         chosen = keyed_order(chosen, lambda item: (item[1].source, item[1].clip), seed=recipe.seed)
@@ -240,6 +281,46 @@ def choose_pairs(
         pair = PairPlan(clip, record, split, num_rows=len(plan_rows(recipe, record)))
         pairs.append(pair)
     return pairs, tuple(duplicates)
+
+
+def _locked_pairs(recipe: Recipe, store: Store, lock: RecipeLock) -> list[PairPlan]:
+    """Return the pairs of a list, or refuse: another recipe, a clip that is missing, other bytes."""
+    settings = settings_of(recipe)
+    if settings != lock.settings:
+        names = sorted(
+            name for name in settings | lock.settings if settings.get(name) != lock.settings.get(name)
+        )
+        raise BuildError(
+            f"recipe {recipe.id}: its list of clips was made for another {', '.join(names)}. Build without --locked to "
+            "make a new list, or take the recipe that the list belongs to."
+        )
+    records = {f"{record.source}/{record.clip}": record for record in store.records()}
+    missing = [clip.name for clip in lock.clips if clip.name not in records]
+    other = [
+        clip.name for clip in lock.clips if clip.name in records and records[clip.name].sha256 != clip.sha256
+    ]
+    if missing or other:
+        found = [
+            f"{len(names)} {what}: {_some(names)}"
+            for names, what in ((missing, "not in the store"), (other, "in the store with other bytes"))
+            if names
+        ]
+        raise BuildError(
+            f"recipe {recipe.id}: of the {len(lock.clips)} clips of its list, {'; '.join(found)}. Bring in those very "
+            f"files (the list has their SHA-256), or build without --locked from the clips in {store.root}."
+        )
+    imported = catalog.imported_clips(records.values())
+    selected = catalog.select([clip.name for clip in lock.clips], imported=imported)
+    clips = {item.id: item.clip for item in selected}
+    return [
+        PairPlan(
+            clips[clip.name],
+            records[clip.name],
+            clip.split,
+            num_rows=len(plan_rows(recipe, records[clip.name])),
+        )
+        for clip in lock.clips
+    ]
 
 
 def _candidates(recipe: Recipe, store: Store) -> list[tuple[Clip, ClipRecord]]:
@@ -581,33 +662,87 @@ def _inputs_of(pairs: Sequence[PairPlan]) -> list[InputInfo]:
     ]
 
 
+# What the store knows of the build
+
+
+def _register(recipe: Recipe, pairs: Sequence[PairPlan], out_dir: Path, store: Store) -> None:
+    """Note the folder in the store, so that ``sr-data forget`` finds what is derived of a clip."""
+    names = [f"{pair.record.source}/{pair.record.clip}" for pair in pairs]
+    with _unless_read_only(store, f"sr-data forget will not find {out_dir}"):
+        register_set(store, out_dir, recipe.id, names)
+    # Who forgets takes the records out first and reads the register then: one of the two sees the other.
+    for pair in pairs:
+        here = store.find(pair.record.source, pair.record.clip)
+        if here is None or here.sha256 != pair.record.sha256:
+            raise StoreError(
+                f"{pair.record.source}/{pair.record.clip} was forgotten or replaced a moment ago. Run the build again."
+            )
+
+
+def _lock_list(recipe: Recipe, pairs: Sequence[PairPlan], store: Store, progress: Progress) -> None:
+    """Write down which clips the recipe took."""
+    clips = [
+        LockedClip(
+            source=pair.record.source, clip=pair.record.clip, split=pair.split, sha256=pair.record.sha256
+        )
+        for pair in pairs
+    ]
+    path = store.root / RECIPES_NAME
+    before = recipe_locks(path).get(recipe.id)
+    if before is not None and before.clips != tuple(clips):
+        old, new = set(before.clips), set(clips)
+        progress.log(
+            f"{recipe.id}: another list of clips than in the last build from this store ({len(new - old)} new, "
+            f"{len(old - new)} not taken again); {path} has the new one"
+        )
+    with _unless_read_only(store, f"the list of clips of {recipe.id} is not locked"):
+        lock_recipe(store, recipe, clips)
+
+
+@contextmanager
+def _unless_read_only(store: Store, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        _logger.warning("the store %s cannot be written (%s): %s", store.root, error.strerror, what)
+
+
 # The folder
 
 
 @contextmanager
-def _own_folder(recipe: Recipe, pairs: Sequence[PairPlan], out_dir: Path) -> Iterator[None]:
+def _own_folder(
+    recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], out_dir: Path
+) -> Iterator[None]:
     """Hold the folder for this build alone, after a look at whether it may be built into."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    with _locked_folder(out_dir):
+    with locked_folder(out_dir):
         plan = digest_of("set-1", recipe.model_dump_json(), *[pair.record.sha256 for pair in pairs]).hex()
-        _check_folder(recipe, pairs, plan, out_dir)
-        write_atomic(out_dir / _STATE_NAME, json.dumps({"recipe": recipe.id, "plan": plan}).encode())
+        _check_folder(recipe, pairs, tasks, plan, out_dir)
+        write_atomic(out_dir / STATE_NAME, json.dumps({"recipe": recipe.id, "plan": plan}).encode())
         for partial in (out_dir / DATA_DIR).glob(".*.part"):
             partial.unlink()  # of a run that was killed: the lock says that nobody writes it now
         yield
         # From here on sr-data.json says what the folder holds.
-        (out_dir / _STATE_NAME).unlink()
+        (out_dir / STATE_NAME).unlink()
 
 
 @contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold a set's folder against other builds, and against those who forget.
+
+    Raises:
+        BuildError: Another process holds it.
+    """
     # The folder itself is locked, so that no lock file is left in it, whatever happens.
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BuildError(
-            f"{folder}: another build is writing into this folder. Wait for it to end."
+            f"{folder}: another build is writing into this folder, or `sr-data forget` is. Wait for it to end."
         ) from error
     else:
         yield
@@ -615,8 +750,14 @@ def _locked_folder(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _check_folder(recipe: Recipe, pairs: Sequence[PairPlan], plan: str, out_dir: Path) -> None:
-    ours = {_STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME}
+def _check_folder(
+    recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], plan: str, out_dir: Path
+) -> None:
+    if (out_dir / FORGETTING_NAME).exists():
+        raise BuildError(
+            f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
+        )
+    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME}
     strangers = sorted(path.name for path in out_dir.iterdir() if path.name not in ours)
     if strangers:
         raise BuildError(
@@ -625,9 +766,14 @@ def _check_folder(recipe: Recipe, pairs: Sequence[PairPlan], plan: str, out_dir:
     if (out_dir / SET_NAME).exists():
         there = read_set(out_dir)
         other = str(there.recipe.get("id"))
-        same = there.recipe == recipe.model_dump(mode="json") and list(there.inputs) == _inputs_of(pairs)
-    elif (out_dir / _STATE_NAME).exists():
-        state = json.loads((out_dir / _STATE_NAME).read_bytes())
+        same = (
+            there.recipe == recipe.model_dump(mode="json")
+            and list(there.inputs) == _inputs_of(pairs)
+            # A set of which clips were forgotten keeps its shards' names, though it may have fewer of them.
+            and {shard.name for shard in there.shards} == {task.name for task in tasks}
+        )
+    elif (out_dir / STATE_NAME).exists():
+        state = json.loads((out_dir / STATE_NAME).read_bytes())
         other, same = state["recipe"], state["plan"] == plan
     else:
         other, same = "unknown", not any(out_dir.glob(f"{DATA_DIR}/*"))
@@ -655,33 +801,33 @@ def _finished(task: ShardTask) -> ShardSummary | None:
     return summarize_shard(task.path)
 
 
-def _card(recipe: Recipe, pairs: Sequence[PairPlan], content_digest: str) -> str:
+def card_of(info: SetInfo) -> str:
     """Return the folder's README: what it is, and a front matter that points Hugging Face at data/."""
-    by_split = _pairs_by_split(pairs)
-    rows: dict[str, int] = defaultdict(int)
-    for pair in pairs:
-        rows[pair.split] += pair.num_rows
-    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in by_split)
-    counts = "\n".join(f"| {split} | {count} | {rows[split]} |" for split, count in by_split.items())
-    sources = ", ".join(dict.fromkeys(pair.record.source for pair in pairs))
+    recipe = info.recipe
+    by_split = Counter(clip.split for clip in info.inputs)
+    splits = sorted(by_split)
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in splits)
+    counts = "\n".join(f"| {split} | {by_split[split]} | {info.splits.get(split, 0)} |" for split in splits)
+    sources = ", ".join(dict.fromkeys(clip.source for clip in info.inputs))
+    degradation = json.dumps(recipe["degradation"], separators=(",", ":"))
     return f"""---
 configs:
 - config_name: default
   data_files:
 {files}
 ---
-# {recipe.title}
+# {recipe["title"]}
 
-HR-LR patch pairs at x{recipe.scale}, built with sr-datasets from the recipe `{recipe.id}`.
+HR-LR patch pairs at x{recipe["scale"]}, built with sr-datasets from the recipe `{recipe["id"]}`.
 
 | split | pairs | rows |
 |---|---|---|
 {counts}
 
 - sources: {sources} (each input with its SHA-256 in `sr-data.json`)
-- degradation: `{recipe.degradation.model_dump_json()}`
-- colour: `{recipe.color}`
-- content digest: `{content_digest}`
+- degradation: `{degradation}`
+- colour: `{recipe["color"]}`
+- content digest: `{info.content_digest}`
 
 ```python
 from sr_datasets import PairDataset

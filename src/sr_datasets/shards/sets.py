@@ -17,6 +17,8 @@ from sr_datasets.models import Model
 from sr_datasets.shards.schema import PIXEL_COLUMNS, SCHEMA, set_digest
 
 SET_NAME: Final = "sr-data.json"
+FORGETTING_NAME: Final = ".forget.json"
+"""What ``sr-data.json`` is called while clips are taken out of the set: it is no set until that has ended."""
 INDEX_NAME: Final = "index.parquet"
 DATA_DIR: Final = "data"
 
@@ -274,6 +276,8 @@ def _what_is_there(set_dir: Path) -> str:
         return "there is no such folder. Build one with: sr-data build-pairs RECIPE --out " + str(set_dir)
     if not set_dir.is_dir():
         return f"it is a file. Name the folder that holds {SET_NAME}."
+    if (set_dir / FORGETTING_NAME).exists():
+        return "`sr-data forget` was interrupted in it. Run it again to end it."
     if any((set_dir / DATA_DIR).glob("*.parquet")):
         return (
             f"it has shards in {DATA_DIR}/ but no {SET_NAME}, so its build did not finish. "

@@ -1,0 +1,195 @@
+"""What was built of a store's clips: the list that each recipe took, and the folders of the sets.
+
+``ROOT/recipes.lock`` has for each recipe the clips that its last build took, in order, each with the SHA-256 of its
+bytes and its split. It has no date, path or machine in it: commit it, share it, print it in a paper. A recipe that
+takes what is there, such as cdvl-30, is repeated by it (``sr-data build-pairs --locked``).
+
+``ROOT/sets.json`` has where on this machine sets were built, and of which clips, so that ``sr-data forget`` finds
+what was derived of a clip. It stays here.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from sr_datasets.errors import StoreError
+from sr_datasets.files import locked, write_atomic
+from sr_datasets.manifest import HexSha256
+from sr_datasets.models import Model
+from sr_datasets.recipe import Recipe, SplitName
+from sr_datasets.store import Store
+
+RECIPES_NAME = "recipes.lock"
+SETS_NAME = "sets.json"
+
+
+class LockedClip(Model):
+    """A clip that a recipe took."""
+
+    source: str
+    """Source id."""
+    clip: str
+    """Clip id."""
+    split: SplitName
+    """Split that it was dealt to."""
+    sha256: HexSha256
+    """Digest of its bytes, as the store has it."""
+
+    @property
+    def name(self) -> str:
+        """``source/clip``."""
+        return f"{self.source}/{self.clip}"
+
+
+class RecipeLock(Model):
+    """The list of clips that a recipe took."""
+
+    seed: int
+    """The recipe's seed."""
+    settings: dict[str, object]
+    """What the recipe said, but its words for people; fields that it left out are left out."""
+    clips: tuple[LockedClip, ...]
+    """Its clips, in order of selection."""
+
+
+class _RecipesFile(Model):
+    format: Literal[1] = 1
+    recipes: dict[str, RecipeLock] = Field(default_factory=dict)
+
+
+class BuiltSet(Model):
+    """A folder that a build wrote, or began to write."""
+
+    path: str
+    """Where it was: an absolute path of this machine."""
+    recipe: str
+    """Id of the recipe."""
+    clips: tuple[str, ...]
+    """The clips that it was made of, ``source/clip`` each."""
+
+
+class _SetsFile(Model):
+    format: Literal[1] = 1
+    sets: tuple[BuiltSet, ...] = ()
+
+
+def settings_of(recipe: Recipe) -> dict[str, object]:
+    """Return what decides a recipe's pairs, as plain JSON values: all that it says but title and description."""
+    return recipe.model_dump(mode="json", exclude_defaults=True, exclude={"title", "description"})
+
+
+def recipe_locks(path: Path) -> dict[str, RecipeLock]:
+    """Return the lists of a ``recipes.lock``, by recipe id; none when there is no such file.
+
+    Raises:
+        StoreError: It is not of this version.
+    """
+    try:
+        return _RecipesFile.model_validate_json(path.read_bytes()).recipes
+    except FileNotFoundError:
+        return {}
+    except ValidationError as error:
+        raise _unreadable(
+            path, error, "Restore it from a copy, or move it away: the next build writes it anew."
+        ) from error
+
+
+def lock_recipe(store: Store, recipe: Recipe, clips: Iterable[LockedClip]) -> None:
+    """Record the list that a recipe took, in place of the one before."""
+    path = store.root / RECIPES_NAME
+    with locked(store.root / ".locks" / "recipes"):
+        recipes = recipe_locks(path) | {
+            recipe.id: RecipeLock(seed=recipe.seed, settings=settings_of(recipe), clips=tuple(clips))
+        }
+        _write_recipes(path, recipes)
+
+
+def drop_from_recipes(store: Store, names: Collection[str]) -> dict[str, int]:
+    """Take clips out of the lists of all recipes.
+
+    Args:
+        store: Whose lists.
+        names: ``source/clip`` each.
+
+    Returns:
+        For each list that was changed, by recipe id, how many clips it lost. A list without clips is dropped.
+    """
+    path = store.root / RECIPES_NAME
+    if not path.is_file():
+        return {}
+    with locked(store.root / ".locks" / "recipes"):
+        recipes = recipe_locks(path)
+        lost = {
+            recipe_id: count
+            for recipe_id, lock in recipes.items()
+            if (count := sum(clip.name in names for clip in lock.clips))
+        }
+        if lost:
+            kept = {
+                recipe_id: lock.model_copy(
+                    update={"clips": tuple(clip for clip in lock.clips if clip.name not in names)}
+                )
+                for recipe_id, lock in recipes.items()
+            }
+            _write_recipes(path, {recipe_id: lock for recipe_id, lock in kept.items() if lock.clips})
+        return lost
+
+
+def _write_recipes(path: Path, recipes: Mapping[str, RecipeLock]) -> None:
+    file = _RecipesFile(recipes=dict(sorted(recipes.items())))
+    write_atomic(path, (file.model_dump_json(indent=1) + "\n").encode(), alone=True)
+
+
+def built_sets(store: Store) -> tuple[BuiltSet, ...]:
+    """Return the sets that were built of a store's clips on this machine, those that are gone too.
+
+    Raises:
+        StoreError: The register is not of this version.
+    """
+    path = store.root / SETS_NAME
+    try:
+        return _SetsFile.model_validate_json(path.read_bytes()).sets
+    except FileNotFoundError:
+        return ()
+    except ValidationError as error:
+        raise _unreadable(path, error, "Restore it from a copy, or move it away.") from error
+
+
+def register_set(store: Store, folder: Path, recipe: str, clips: Iterable[str]) -> None:
+    """Note, before anything of it is written, that a set is built into a folder."""
+    entry = BuiltSet(path=str(folder.resolve()), recipe=recipe, clips=tuple(clips))
+    with locked(store.root / ".locks" / "sets"):
+        others = [known for known in built_sets(store) if known.path != entry.path]
+        _write_sets(store, [*others, entry])
+
+
+def drop_from_register(store: Store, folders: Collection[str], names: Collection[str]) -> None:
+    """Note that some sets hold some clips no more; a set without clips is dropped.
+
+    Args:
+        store: Whose register.
+        folders: Paths as the register has them.
+        names: ``source/clip`` each.
+    """
+    with locked(store.root / ".locks" / "sets"):
+        sets = []
+        for known in built_sets(store):
+            if known.path in folders:
+                kept = tuple(clip for clip in known.clips if clip not in names)
+                known = known.model_copy(update={"clips": kept})
+            if known.clips:
+                sets.append(known)
+        _write_sets(store, sets)
+
+
+def _write_sets(store: Store, sets: Iterable[BuiltSet]) -> None:
+    file = _SetsFile(sets=tuple(sorted(sets, key=lambda known: known.path)))
+    write_atomic(store.root / SETS_NAME, (file.model_dump_json(indent=1) + "\n").encode(), alone=True)
+
+
+def _unreadable(path: Path, error: ValidationError, repair: str) -> StoreError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return StoreError(f"{path} is not of this version: {where}: {first['msg']}. {repair}")
