@@ -224,7 +224,7 @@ def imported_clips(records: Iterable[ClipRecord]) -> dict[str, list[Clip]]:
     """Return the clips of records by source, as ``select`` takes those that no manifest lists."""
     clips: dict[str, list[Clip]] = defaultdict(list)
     for record in records:
-        clips[record.source].append(Clip(id=record.clip, media=record.info.media))
+        clips[record.source].append(Clip(id=record.clip, media=record.info.media, license=record.license))
     return clips
 
 

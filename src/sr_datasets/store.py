@@ -56,6 +56,10 @@ class ClipRecord(Model):
     """The server's tag of the bytes, if it sent one."""
     partial_of: int | None = None
     """Frames that the manifest lists, when fewer were accepted (``sr-data import --allow-partial``)."""
+    license: str | None = None
+    """Of a clip that no manifest lists: a key of the source's ``licenses``, or None for the source's own."""
+    attribution: str = ""
+    """Of such a clip: whom to name, and how."""
     info: VideoInfo
     """What the clip says of itself."""
 

@@ -69,6 +69,8 @@ def settle(
     progress: Progress,
     info: VideoInfo | None = None,
     partial_of: int | None = None,
+    license: str | None = None,
+    attribution: str = "",
 ) -> ClipRecord:
     """Probe a clip whose bytes are proven, give it its final name and record it."""
     name = f"{source.id}/{clip.id}"
@@ -107,6 +109,8 @@ def settle(
         proof=proof,
         etag=etag,
         partial_of=partial_of,
+        license=license,
+        attribution=attribution,
         info=info,
     )
     with disk_errors(name, store.root):
