@@ -218,7 +218,7 @@ def test_a_lost_clip_is_fetched_again_and_must_be_the_one_that_came_first(store:
         path.write_bytes(b"changed here")
         server.files["a.y4m"] = y4m(seed=1)
         with pytest.raises(
-            HashMismatchError, match=r"sr-data.lock, as it was first brought in; --force accepts it"
+            HashMismatchError, match=r"sr-data.lock, as it was first brought in; --force accepts another"
         ):
             fetch(source, store)
         assert path.read_bytes() == b"changed here"

@@ -34,6 +34,17 @@ class FileRecord(Model):
     """Modification time when it was brought in, for the quick check."""
 
 
+class ArchiveRecord(Model):
+    """An archive as it was when clips were taken out of it; the archive itself is not kept."""
+
+    id: str
+    """Its name in the manifest."""
+    size_bytes: int
+    """Exact size."""
+    sha256: HexSha256
+    """SHA-256 when it was fetched."""
+
+
 class ClipRecord(Model):
     """What the store knows of one clip."""
 
@@ -54,6 +65,8 @@ class ClipRecord(Model):
     archive's). ``first-fetch`` and ``imported`` were trusted on first sight."""
     etag: str = ""
     """The server's tag of the bytes, if it sent one."""
+    archive: ArchiveRecord | None = None
+    """What it was fetched in, if that was an archive."""
     partial_of: int | None = None
     """Frames that the manifest lists, when fewer were accepted (``sr-data import --allow-partial``)."""
     license: str | None = None
@@ -89,6 +102,26 @@ def digest_of(files: Iterable[FileRecord], *, media: str) -> str:
 class _Lock(Model):
     format: Literal[1] = 1
     clips: Annotated[dict[str, ClipRecord], Field(default_factory=dict)]
+
+
+def read_lock(path: Path) -> dict[str, ClipRecord]:
+    """Return the records of a lock file by ``source/clip``, of a store or as it was committed and shared.
+
+    Raises:
+        StoreError: There is none, or it is not of this version.
+    """
+    try:
+        return _Lock.model_validate_json(path.read_bytes()).clips
+    except OSError as error:
+        raise StoreError(f"the lock file {path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise StoreError(f"{_not_a_lock(path, error)} Restore it from a copy.") from error
+
+
+def _not_a_lock(path: Path, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{path} is not a lock file of this version: {where}: {first['msg']}."
 
 
 def default_root() -> Path:
@@ -146,6 +179,11 @@ class Store:
     def incoming(self, source: str) -> Path:
         """Return the folder where a source's files lie while they are not yet whole and checked."""
         return self.root / source / ".incoming"
+
+    def find_archive(self, source: str, archive: str) -> ArchiveRecord | None:
+        """Return what is known of an archive that clips of the store came out of, or None."""
+        found = (record.archive for record in self.records(source) if record.archive is not None)
+        return next((one for one in found if one.id == archive), None)
 
     def lock(
         self, source: str, name: str, *, waiting: Callable[[], None] | None = None
@@ -264,11 +302,9 @@ class Store:
         except FileNotFoundError:
             return {}
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise StoreError(
-                f"{path} is not a lock file of this version: {where}: {first['msg']}. Restore it from a copy, or move "
-                "it away and bring the files in again with sr-data fetch or sr-data import."
+                f"{_not_a_lock(path, error)} Restore it from a copy, or move it away and bring the files in again "
+                "with sr-data fetch or sr-data import."
             ) from error
         return self._seen[1]
 

@@ -1,8 +1,10 @@
 """Clips that are downloaded or computed here."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Literal
 from urllib.parse import urlsplit
 
 from sr_datasets import catalog
@@ -10,7 +12,9 @@ from sr_datasets.catalog import Selected
 from sr_datasets.errors import DecodeError, FetchError, HashMismatchError, SrDataError
 from sr_datasets.fetch import generated, http
 from sr_datasets.fetch.failures import PATIENT, Patience
+from sr_datasets.fetch.traffic import Traffic
 from sr_datasets.files import disk_errors, human_bytes, sync_file
+from sr_datasets.ingest.crew import run_all
 from sr_datasets.ingest.settling import (
     CHECKSUMS,
     clips_text,
@@ -21,8 +25,9 @@ from sr_datasets.ingest.settling import (
     wrong_checksum,
 )
 from sr_datasets.manifest import Clip, Evidence, FileFacts, RemoteFile, Source, Status
-from sr_datasets.progress import Bar, Progress
-from sr_datasets.store import ClipRecord, Proof, Store
+from sr_datasets.progress import Bar, Progress, SumOfBytes
+from sr_datasets.store import ArchiveRecord, ClipRecord, Proof, Store
+from sr_datasets.terms import require_acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,57 +51,92 @@ def fetch_clips(
     progress: Progress,
     force: bool = False,
     patience: Patience = PATIENT,
+    jobs: int = 4,
+    bytes_per_second: float | None = None,
+    locked: Mapping[str, ClipRecord] | None = None,
+    again: Container[str] = (),
 ) -> FetchReport:
     """Bring clips into the store, each recorded as soon as it is whole.
 
-    A clip that fails does not keep the others from coming; a full disk does.
+    A clip that fails does not keep the others from coming; a full disk does. Whatever ends the call, what has come
+    is kept, and the next call goes on from there.
 
     Args:
         selection: The clips, as ``catalog.select`` returns them.
         store: Where they go.
-        progress: Where the work shows itself.
+        progress: Where the work shows itself: a bar of bytes for each file and one for all.
         force: Fetch again what is here, and accept new bytes where no manifest says which are right.
         patience: Time limits and retries of the network.
+        jobs: Files under way at a time; of one host at most four.
+        bytes_per_second: Pace of all of them together; None for no limit.
+        locked: Accept only the bytes that these records name (``read_lock``), by ``source/clip``.
+        again: Ids of clips whose files are known to be damaged, although size and time are right.
 
     Raises:
-        FetchError: Some clips did not come: no address, a manual source, no mirror gave the file. The
-            message has each clip's reason.
-        HashMismatchError: A single clip failed, since its file is not the one that the manifest names.
+        FetchError: Some clips did not come: no address, a manual source, no mirror gave the file, not in the lock.
+            The message has each clip's reason.
+        HashMismatchError: A single clip failed, since its file is not the one that the manifest or lock names.
         DecodeError: A single clip failed, since it cannot be read as video.
+        TermsError: A source's terms must be accepted first.
         SrDataError: The disk is full.
     """
-    work = _Fetch(store, progress, force, patience)
-    groups: dict[tuple[str, str, str], list[Selected]] = {}
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, not {jobs}")
+    for source in {item.source.id: item.source for item in selection}.values():
+        require_acceptance(source, store, accepted=False)
+    if locked is not None:
+        _require_locked(selection, locked)
+    units = list(units_of(selection))
+    with (
+        Traffic(bytes_per_second=bytes_per_second) as traffic,
+        progress.bar("all files", total=_known_bytes(units) or None, unit="bytes") as bar,
+    ):
+        work = _Fetch(store, progress, bar, len(selection), traffic, patience, force, locked, again)
+        run_all([partial(work.run, unit) for unit in units], jobs=jobs, stop=traffic.stop)
+    order = {item.id: number for number, item in enumerate(selection)}
+    if work.failures:
+        failures = [(name, error) for _, name, error in sorted(work.failures, key=lambda one: order[one[0]])]
+        raise_together(failures, len(selection), "fetched", FetchError)
+
+    def in_order(records: Iterable[ClipRecord]) -> tuple[ClipRecord, ...]:
+        return tuple(sorted(records, key=lambda record: order[f"{record.source}/{record.clip}"]))
+
+    return FetchReport(in_order(work.fetched), in_order(work.present))
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Clips that come together: one with a file of its own, those of one archive, those that a person brings."""
+
+    source: Source
+    """Whose clips they are."""
+    kind: Literal["manual", "archive", "clip"]
+    """How they come."""
+    clips: tuple[Clip, ...]
+    """The clips."""
+
+    @property
+    def remote(self) -> FileFacts:
+        """The file that brings them."""
+        return catalog.remote_of(self.source, self.clips[0])
+
+    @property
+    def file_name(self) -> str:
+        """What messages call that file."""
+        clip = self.clips[0]
+        return f"{self.source.id}/{clip.archive if self.kind == 'archive' else clip.id}"
+
+
+def units_of(selection: Iterable[Selected]) -> Iterator[Unit]:
+    """Yield what a fetch of a selection brings, file by file, in its order."""
+    groups: dict[tuple[str, Literal["manual", "archive", "clip"], str], list[Selected]] = {}
     for item in selection:
         groups.setdefault(_group_of(item), []).append(item)
-    failures: list[tuple[str, SrDataError]] = []
-    with progress.bar("clips", total=len(selection), unit="clips") as bar:
-        for (_, kind, name), items in groups.items():
-            source = items[0].source
-            clips = [item.clip for item in items]
-            done = len(work.fetched) + len(work.present)
-            try:
-                with disk_errors(items[0].id, store.root):
-                    match kind:
-                        case "archive":
-                            work.from_archive(source, catalog.archive_of(source, name), clips, bar)
-                        case "manual":
-                            work.by_hand(source, clips, bar)
-                        case _:
-                            work.own_file(source, clips[0], bar)
-            except SrDataError as error:
-                if type(error) is SrDataError:
-                    raise  # the disk or the store itself: the next clip would fare no better
-                failures.append(
-                    (items[0].id if len(items) == 1 else f"{source.id} ({clips_text(len(items))})", error)
-                )
-                bar.advance(len(items) - (len(work.fetched) + len(work.present) - done))
-    if failures:
-        raise_together(failures, len(selection), "fetched", FetchError)
-    return FetchReport(tuple(work.fetched), tuple(work.present))
+    for (_, kind, _), items in groups.items():
+        yield Unit(items[0].source, kind, tuple(item.clip for item in items))
 
 
-def _group_of(item: Selected) -> tuple[str, str, str]:
+def _group_of(item: Selected) -> tuple[str, Literal["manual", "archive", "clip"], str]:
     if item.source.access == "manual" and not item.clip.mirrors:
         return item.source.id, "manual", ""
     if item.clip.archive is not None:
@@ -104,78 +144,194 @@ def _group_of(item: Selected) -> tuple[str, str, str]:
     return item.source.id, "clip", item.clip.id
 
 
-class _Fetch:
-    """One call of ``fetch_clips``."""
+def _known_bytes(units: Iterable[Unit]) -> int:
+    return sum(unit.remote.size_bytes or 0 for unit in units if _is_download(unit))
 
-    def __init__(self, store: Store, progress: Progress, force: bool, patience: Patience) -> None:
+
+def _is_download(unit: Unit) -> bool:
+    return unit.kind != "manual" and unit.source.access != "generated"
+
+
+def _require_locked(selection: Iterable[Selected], locked: Mapping[str, ClipRecord]) -> None:
+    missing = [item.id for item in selection if item.id not in locked]
+    if missing:
+        raise FetchError(
+            f"{', '.join(missing[:6])}{', ...' if len(missing) > 6 else ''}: not in the lock file, so nothing says which "
+            "bytes are right. Fetch without --locked to record what comes first, then share that sr-data.lock."
+        )
+
+
+class _Fetch:
+    """One call of ``fetch_clips``; its units run in several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        progress: Progress,
+        bar: Bar,
+        num_clips: int,
+        traffic: Traffic,
+        patience: Patience,
+        force: bool,
+        locked: Mapping[str, ClipRecord] | None,
+        again: Container[str],
+    ) -> None:
         self.store = store
         self.progress = progress
-        self.force = force
+        self.bar = bar
+        self.num_clips = num_clips
+        self.traffic = traffic
         self.patience = patience
+        self.force = force
+        self.locked = locked
+        self.again = again
         self.fetched: list[ClipRecord] = []
         self.present: list[ClipRecord] = []
+        self.failures: list[tuple[str, str, SrDataError]] = []  # first clip, name, reason
 
-    def own_file(self, source: Source, clip: Clip, bar: Bar) -> None:
+    def run(self, unit: Unit) -> None:
+        """Bring one unit in; a failure that is its own is noted.
+
+        Raises:
+            SrDataError: The disk or the store itself fails: the next unit would fare no better.
+            Stopped: The run ends.
+        """
+        name = f"{unit.source.id}/{unit.clips[0].id}"
+        known = _known_bytes([unit])
+        sums = SumOfBytes(self.progress, self.bar, known=known)
+        try:
+            with disk_errors(name, self.store.root):
+                match unit.kind:
+                    case "archive":
+                        self._from_archive(unit, sums)
+                    case "manual":
+                        self._by_hand(unit)
+                    case "clip":
+                        self._own_file(unit, sums)
+        except SrDataError as error:
+            if type(error) is SrDataError:
+                raise
+            shown = name if len(unit.clips) == 1 else f"{unit.source.id} ({clips_text(len(unit.clips))})"
+            self.failures.append((name, shown, error))
+            self.progress.event("failed", id=shown, error=str(error))
+        finally:
+            sums.settle()
+
+    def _own_file(self, unit: Unit, progress: Progress) -> None:
         """Fetch or generate a clip that is a file of its own."""
+        source, clip = unit.source, unit.clips[0]
         with self.store.lock(source.id, clip.id, waiting=lambda: self._waiting(f"{source.id}/{clip.id}")):
             if self._here(source, clip):
                 http.discard(self._incoming(source, clip))  # a kill can have kept the last run from it
             elif source.access == "generated":
-                self.fetched.append(self._generate(source, clip))
+                self._brought(self._generate(source, clip))
             else:
-                self.fetched.append(self._download(source, clip))
-            bar.advance(1)
+                self._brought(self._download(source, clip, progress))
 
-    def by_hand(self, source: Source, clips: Sequence[Clip], bar: Bar) -> None:
+    def _by_hand(self, unit: Unit) -> None:
         """Find clips of a manual source, or say how a person brings them."""
         missing = []
-        for clip in clips:
-            with self.store.lock(source.id, clip.id):
-                if self._here(source, clip, by_hand=True):
-                    bar.advance(1)
-                else:
+        for clip in unit.clips:
+            with self.store.lock(unit.source.id, clip.id):
+                if not self._here(unit.source, clip, by_hand=True):
                     missing.append(clip.id)
         if missing:
-            raise FetchError(explain_manual(source, missing))
+            raise FetchError(explain_manual(unit.source, missing))
 
-    def from_archive(self, source: Source, remote: RemoteFile, clips: Sequence[Clip], bar: Bar) -> None:
+    def _from_archive(self, unit: Unit, progress: Progress) -> None:
         """Fetch an archive and take clips out of it."""
-        name = f"{source.id}/{remote.id}"
+        source, remote = unit.source, catalog.archive_of(unit.source, unit.clips[0].archive or "")
+        name = unit.file_name
         with self.store.lock(source.id, f"archive-{remote.id}", waiting=lambda: self._waiting(name)):
-            missing = []
-            for clip in clips:
-                if self._here(source, clip):
-                    bar.advance(1)
-                else:
-                    missing.append(clip)
-            if not missing:
-                return
-            if not remote.mirrors:
-                raise FetchError(_no_address(source, remote.id))
             dest = self.store.incoming(source.id) / remote.id
-            got = http.fetch_file(remote, dest, progress=self.progress, name=name, patience=self.patience)
-            proof: Proof = got.proof
+            missing = [clip for clip in unit.clips if not self._here(source, clip)]
+            if not missing:
+                if dest.exists():  # a kill can have kept the last run from deleting it
+                    _forget_download(dest)
+                return
+            facts, first = self._facts_of_archive(source, remote, missing)
+            if not facts.mirrors:
+                raise FetchError(_no_address(source, remote.id))
+            got = http.fetch_file(
+                facts, dest, progress=progress, name=name, patience=self.patience, traffic=self.traffic
+            )
+            proof: Proof = "first-fetch" if first else got.proof
+            fetched = ArchiveRecord(id=remote.id, size_bytes=got.size_bytes, sha256=got.sha256)
             for clip in missing:
                 with self.store.lock(source.id, clip.id):
-                    self.fetched.append(
-                        unpack_clip(
-                            source, clip, dest, self.store, origin=got.url or remote.mirrors[0], proof=proof,
-                            etag=got.etag, keep=not self.force, progress=self.progress,
-                        )
+                    record = unpack_clip(
+                        source, clip, dest, self.store, origin=got.url or facts.mirrors[0], proof=proof,
+                        etag=got.etag, fetched=fetched, must_be=self._digest_of(source, clip), progress=progress,
                     )  # fmt: skip
-                bar.advance(1)
-            dest.unlink()
-            http.discard(dest)
+                    self._brought(record)
+            _forget_download(dest)
+
+    def _brought(self, record: ClipRecord) -> None:
+        self.fetched.append(record)
+        self._tell(record, "fetched")
+
+    def _tell(self, record: ClipRecord, state: str) -> None:
+        self.bar.note(f"{len(self.fetched) + len(self.present)} of {self.num_clips} clips")
+        self.progress.event(
+            "clip", id=f"{record.source}/{record.clip}", state=state, path=str(self.store.path_of(record)),
+            size_bytes=record.size_bytes, sha256=record.sha256, proof=record.proof, origin=record.origin,
+        )  # fmt: skip
+
+    def _lock_of(self, source: Source, clip: Clip) -> ClipRecord | None:
+        """Return the record that says which bytes are right, where the manifest need not say it."""
+        if self.locked is not None:
+            return self.locked[f"{source.id}/{clip.id}"]
+        old = self.store.find(source.id, clip.id)
+        return old if old is not None and old.origin != "imported" and not self.force else None
+
+    def _digest_of(self, source: Source, clip: Clip) -> str | None:
+        record = self._lock_of(source, clip)
+        return record.sha256 if record is not None else None
+
+    def _facts_of_archive(
+        self, source: Source, remote: RemoteFile, clips: Sequence[Clip]
+    ) -> tuple[FileFacts, bool]:
+        """Return what an archive must be, and whether only an earlier fetch says so."""
+        if self.locked is not None:
+            records = [self.locked[f"{source.id}/{clip.id}"] for clip in clips]
+            known = next(
+                (one.archive for one in records if one.archive is not None and one.archive.id == remote.id),
+                None,
+            )
+            urls = [one.origin for one in records]
+        else:
+            known = None if self.force else self.store.find_archive(source.id, remote.id)
+            urls = []
+        if known is None or (remote.sha256 is not None and self.locked is None):
+            return remote, False
+        facts = _as_locked(remote, known.sha256, known.size_bytes, urls, f"{source.id}/{remote.id}")
+        return facts, _has_no_checksum(remote)
 
     def _here(self, source: Source, clip: Clip, *, by_hand: bool = False) -> bool:
         """Count a clip as present if it is recorded and its files are what they were."""
         record = self.store.find(source.id, clip.id)
-        if record is None or (not by_hand and (self.force or record.partial_of is not None)):
+        name = f"{source.id}/{clip.id}"
+        if record is None or name in self.again:
+            return False
+        if not by_hand and (self.force or record.partial_of is not None):
             return False
         fresh = self.store.refresh(record)
-        if fresh is not None:
-            self.present.append(fresh)
-        return fresh is not None
+        if fresh is None:
+            return False
+        if self.locked is not None and self.locked[name].sha256 != fresh.sha256:
+            raise HashMismatchError(
+                f"{name}: the store has the digest {fresh.sha256}, the lock file says {self.locked[name].sha256}. Use "
+                "another store, or move the clip away and fetch it again."
+            )
+        own = clip.archive is None and clip.media in ("video", "raw") and clip.sha256
+        if own and clip.sha256 != fresh.sha256:
+            self.progress.log(
+                f"{name}: the manifest now names another file (SHA-256 {clip.sha256}); yours, checked when it came, "
+                "is kept. Fetch the new one with --force."
+            )
+        self.present.append(fresh)
+        self._tell(fresh, "present")
+        return True
 
     def _waiting(self, name: str) -> None:
         self.progress.log(f"{name}: another process is bringing it in; waiting for that one")
@@ -199,32 +355,41 @@ class _Fetch:
             progress=self.progress,
         )  # fmt: skip
 
-    def _download(self, source: Source, clip: Clip) -> ClipRecord:
-        if not clip.mirrors:
-            raise FetchError(_no_address(source, clip.id))
+    def _download(self, source: Source, clip: Clip, progress: Progress) -> ClipRecord:
         name = f"{source.id}/{clip.id}"
         dest = self._incoming(source, clip)
         old = self.store.find(source.id, clip.id)
+        known = self._lock_of(source, clip)
         facts: FileFacts = clip
-        first = old is not None and clip.sha256 is None and not self.force and old.origin != "imported"
-        if old is not None and first:
+        first = False
+        if known is not None and (clip.sha256 is None or self.locked is not None):
             # What came first is what later fetches must bring, until a person says otherwise.
-            known = Evidence(
-                status=Status.SEEN, where="sr-data.lock, as it was first brought in; --force accepts it"
-            )
-            evidence = {**clip.evidence, "sha256": known}
-            facts = clip.model_copy(update={"sha256": old.sha256, "evidence": evidence})
+            facts = _as_locked(clip, known.sha256, known.size_bytes, [known.origin], name)
+            first = _has_no_checksum(clip)
+        if not facts.mirrors:
+            raise FetchError(_no_address(source, clip.id))
         if self.force and dest.exists():
             dest.unlink()
             http.discard(dest)
         elif old is None:
             self._take_back(name, clip, dest)
-        got = http.fetch_file(facts, dest, progress=self.progress, name=name, patience=self.patience)
-        proof: Proof = old.proof if old is not None and first else got.proof
+        try:
+            got = http.fetch_file(
+                facts, dest, progress=progress, name=name, patience=self.patience, traffic=self.traffic
+            )
+        except FetchError as error:
+            if old is None or not self.store.path_of(old).exists():
+                raise
+            raise type(error)(
+                f"{error} The file in the store stays as it is: {self.store.path_of(old)}"
+            ) from error
+        proof: Proof = got.proof
+        if known is not None and first:
+            proof = known.proof if known.origin != "imported" else "first-fetch"
         try:
             record = settle(
-                source, clip, dest, self.store, [got.sha256], origin=got.url or clip.mirrors[0], proof=proof,
-                etag=got.etag, progress=self.progress,
+                source, clip, dest, self.store, [got.sha256], origin=got.url or facts.mirrors[0], proof=proof,
+                etag=got.etag, progress=progress,
             )  # fmt: skip
         except DecodeError:
             if (
@@ -256,6 +421,39 @@ class _Fetch:
             )
         dest.parent.mkdir(parents=True, exist_ok=True)
         final.replace(dest)
+
+
+def _as_locked(facts: FileFacts, sha256: str, size_bytes: int, urls: Iterable[str], name: str) -> FileFacts:
+    """Return a file's facts with the hash and size of a lock file, whose addresses are tried last.
+
+    Raises:
+        HashMismatchError: The manifest and the lock file name different files.
+    """
+    if facts.sha256 is not None and facts.sha256 != sha256:
+        raise HashMismatchError(
+            f"{name}: the manifest names the SHA-256 {facts.sha256}, the lock file {sha256}. One of them is older: fetch "
+            "without --locked, or take the manifest that the lock file was made with."
+        )
+    where = "sr-data.lock, as it was first brought in; --force accepts another"
+    evidence = Evidence(status=Status.SEEN, where=where)
+    more = [url for url in urls if url.startswith(("http://", "https://"))]
+    return facts.model_copy(
+        update={
+            "mirrors": tuple(dict.fromkeys((*facts.mirrors, *more))),
+            "sha256": sha256,
+            "size_bytes": size_bytes,
+            "evidence": {**facts.evidence, "sha256": evidence, "size_bytes": evidence},
+        }
+    )
+
+
+def _has_no_checksum(facts: FileFacts) -> bool:
+    return not any(getattr(facts, name) for name in CHECKSUMS)
+
+
+def _forget_download(dest: Path) -> None:
+    dest.unlink(missing_ok=True)
+    http.discard(dest)
 
 
 def explain_manual(source: Source, clip_ids: Sequence[str] = ()) -> str:

@@ -230,10 +230,12 @@ class _Import:
         for clip in self.source.clips:
             if clip.archive == remote.id and clip.id not in set(leave_out):
                 with self.store.lock(self.source.id, clip.id):
+                    old = self.store.find(self.source.id, clip.id)
+                    keep = old is not None and old.origin != "imported" and not self.force
                     records.append(
                         unpack_clip(
                             self.source, clip, path, self.store, origin="imported", proof=proof, etag="",
-                            keep=not self.force, progress=self.progress,
+                            must_be=old.sha256 if old is not None and keep else None, progress=self.progress,
                         )
                     )  # fmt: skip
         return records

@@ -9,7 +9,7 @@ from sr_datasets.fetch import archive as archives
 from sr_datasets.files import Digests, disk_errors, iter_chunks, move_into_place, remove
 from sr_datasets.manifest import Clip, FileFacts, Source, Status, VideoInfo
 from sr_datasets.progress import Progress
-from sr_datasets.store import ClipRecord, Proof, Store, digest_of
+from sr_datasets.store import ArchiveRecord, ClipRecord, Proof, Store, digest_of
 from sr_datasets.video import probe
 from sr_datasets.video.pictures import frame_paths
 
@@ -25,10 +25,24 @@ def unpack_clip(
     origin: str,
     proof: Proof,
     etag: str,
-    keep: bool,
+    fetched: ArchiveRecord | None = None,
+    must_be: str | None = None,
     progress: Progress,
 ) -> ClipRecord:
-    """Take one clip out of an archive."""
+    """Take one clip out of an archive.
+
+    Args:
+        source: Whose clip it is.
+        clip: Which one.
+        archive_path: The archive.
+        store: Where the clip goes.
+        origin: As ``ClipRecord.origin``.
+        proof: As ``ClipRecord.proof``.
+        etag: As ``ClipRecord.etag``.
+        fetched: As ``ClipRecord.archive``.
+        must_be: The digest that the clip must have, if that is known.
+        progress: Where the work shows itself.
+    """
     name = f"{source.id}/{clip.id}"
     folder = store.incoming(source.id) / f"{clip.id}.members"
     count = clip.num_frames if clip.media == "frames" else 1
@@ -45,11 +59,10 @@ def unpack_clip(
                 raise HashMismatchError(
                     f"{label}: member {file.name} {wrong}. Correct the manifest, or report it."
                 )
-        old = store.find(source.id, clip.id)
         whole = folder if clip.media == "frames" else files[0]
         return settle(
-            source, clip, whole, store, hashes, origin=origin, proof=proof, etag=etag, progress=progress,
-            must_be=old.sha256 if old is not None and keep and old.origin != "imported" else None,
+            source, clip, whole, store, hashes, origin=origin, proof=proof, etag=etag, archive=fetched,
+            must_be=must_be, progress=progress,
         )  # fmt: skip
     finally:
         remove(folder)
@@ -65,6 +78,7 @@ def settle(
     origin: str,
     proof: Proof,
     etag: str = "",
+    archive: ArchiveRecord | None = None,
     must_be: str | None = None,
     progress: Progress,
     info: VideoInfo | None = None,
@@ -96,7 +110,7 @@ def settle(
     if must_be is not None and digest != must_be:
         raise HashMismatchError(
             f"{name}: what came has the digest {digest}, sr-data.lock says {must_be} since the clip was first brought "
-            "in. Run the fetch with --force to accept the new one."
+            "in. Run the fetch with --force to accept the new one, without --locked."
         )
     old = store.find(source.id, clip.id)
     record = ClipRecord(
@@ -108,6 +122,7 @@ def settle(
         origin=origin,
         proof=proof,
         etag=etag,
+        archive=archive,
         partial_of=partial_of,
         license=license,
         attribution=attribution,

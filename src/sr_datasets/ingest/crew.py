@@ -1,0 +1,64 @@
+"""Several pieces of work at a time, in threads that a Ctrl-C does not have to wait for."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from sr_datasets.fetch.traffic import Stopped
+
+_GRACE_SECONDS = 3.0
+
+
+def run_all(work: Sequence[Callable[[], None]], *, jobs: int, stop: Callable[[], None]) -> None:
+    """Run every piece of work, up to ``jobs`` at a time, beginning in their order.
+
+    Args:
+        work: What to do. Pieces may raise ``Stopped`` once ``stop`` was called.
+        jobs: Threads; with one, or one piece of work, the calling thread does it.
+        stop: Tells work that is under way to end soon.
+
+    Raises:
+        BaseException: The first that a piece of work raised, or that reached the calling thread, such as
+            ``KeyboardInterrupt``. No further work is begun then; what is under way is told to stop, waited for a few
+            seconds, and left behind, since whatever it holds survives a kill.
+    """
+    waiting = deque(work)
+    errors: list[BaseException] = []
+
+    def labour() -> None:
+        while not errors:
+            try:
+                piece = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                piece()
+            except Stopped:
+                return
+            except BaseException as error:  # noqa: BLE001  # it is raised where the caller is
+                errors.append(error)
+                stop()
+
+    if jobs == 1 or len(work) < 2:
+        labour()
+    else:
+        threads = [
+            threading.Thread(target=labour, name=f"job-{number}", daemon=True)
+            for number in range(min(jobs, len(work)))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.2)  # without a limit, a Ctrl-C would not get through
+        except BaseException:
+            waiting.clear()
+            stop()
+            end = time.monotonic() + _GRACE_SECONDS
+            for thread in threads:
+                thread.join(max(0.0, end - time.monotonic()))
+            raise
+    if errors:
+        raise errors[0]
