@@ -82,7 +82,11 @@ def _write_page(sources: "list[Source]", path: Path) -> None:
 
     size_bytes = write_catalog_page(sources, path)
     num_clips = sum(len(source.clips) for source in sources)
-    typer.echo(f"{path}: {len(sources)} sources, {num_clips} clips, {human_bytes(size_bytes)}")
+    counts = [
+        f"{count} {noun}{'' if count == 1 else 's'}"
+        for count, noun in ((len(sources), "source"), (num_clips, "clip"))
+    ]
+    typer.echo(f"{path}: {', '.join(counts)}, {human_bytes(size_bytes)}")
 
 
 def _plain(facts: "ClipFacts") -> dict[str, Any]:

@@ -320,6 +320,7 @@
     }
   }
 
+  let drawnWidth = 0;
   let chart = null; // what the last drawing holds: points to find under the pointer, and the ring around one
 
   function laneOf(clip, by) {
@@ -445,7 +446,10 @@
     picture.addEventListener("click", (event) => { const point = under(event); if (point) openPoint(point); });
     picture.addEventListener("keydown", keyOnChart);
     picture.addEventListener("blur", () => { pointAt(null); });
+    const focused = $("plot").contains(document.activeElement);
     $("plot").replaceChildren(picture);
+    if (focused) picture.focus({ preventScroll: true });
+    drawnWidth = $("plot").clientWidth;
     drawLegend(tint);
   }
 
@@ -534,6 +538,7 @@
       tip.hidden = true;
       return;
     }
+    chart.byKey = event === undefined;
     if (chart.at !== point) {
       chart.at = point;
       fill(chart.ring, { cx: point.x.toFixed(1), cy: point.y.toFixed(1), visibility: "visible" });
@@ -849,12 +854,9 @@
   }
   for (const name of document.querySelectorAll(".matrix .name")) name.addEventListener("click", () => openSource(name.getAttribute("href").slice("#source-".length)));
   $("clip").addEventListener("click", (event) => { if (event.target === $("clip")) $("clip").close(); });
-  window.addEventListener("scroll", () => pointAt(null), { passive: true });
-  let lastWidth = 0;
-  new ResizeObserver(() => {
-    const width = $("plot").clientWidth;
-    if (width !== lastWidth) { lastWidth = width; requestAnimationFrame(drawChart); }
-  }).observe($("plot"));
+  // The mouse leaves its mark behind when the page scrolls; a mark of the keyboard stays.
+  window.addEventListener("scroll", () => pointAt(chart && chart.byKey ? chart.at : null), { passive: true });
+  new ResizeObserver(() => { if ($("plot").clientWidth !== drawnWidth) requestAnimationFrame(drawChart); }).observe($("plot"));
   // On paper there is no button to press: all rows, and every licence and citation.
   let closed = [];
   window.addEventListener("beforeprint", () => {
