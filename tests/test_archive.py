@@ -1,13 +1,17 @@
 """Members come out of archives by pattern, whole, and nowhere else; what is unsafe or damaged is refused."""
 
+import bz2
+import gzip
 import hashlib
 import io
+import lzma
 import os
 import shutil
 import stat
 import sys
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -169,7 +173,7 @@ def test_a_disk_without_room_is_said_before_anything_is_unpacked(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["Set.zip"]
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])
 def test_tar_files_are_unpacked_the_same_way(tmp_path: Path, mode: str):
     path = tmp_path / "Set.tar"
     with tarfile.open(path, mode) as archive:
@@ -185,6 +189,90 @@ def test_tar_files_are_unpacked_the_same_way(tmp_path: Path, mode: str):
     assert [file.read_bytes() for file in files] == list(FRAMES.values())
     with pytest.raises(FetchError, match=r"Set/link/a.png is a link or a device"):
         extract(path, ["Set/link/*"], tmp_path / "out2", expected_count=1)
+
+
+PACKERS = {"xz": lambda data: lzma.compress(data, preset=0), "gz": gzip.compress, "bz2": bz2.compress}
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_file_that_is_only_compressed_has_one_member_named_without_the_ending(
+    tmp_path: Path, kind: str, streams: int
+):
+    pieces = [os.urandom(700_000), bytes(900_000), b"end"][:streams]
+    path = tmp_path / f"film.y4m.{kind}"
+    path.write_bytes(b"".join(PACKERS[kind](piece) for piece in pieces))
+    body = b"".join(pieces)
+    assert [(one.name, one.size_bytes) for one in list_members(path)] == [("film.y4m", len(body))]
+    (file,) = extract(path, ["film.y4m"], tmp_path / "out", expected_count=1)
+    assert (file.name, file.read_bytes()) == ("film.y4m", body)
+
+
+def test_padding_between_the_streams_of_an_xz_file_is_no_data(tmp_path: Path):
+    path = tmp_path / "film.y4m.xz"
+    path.write_bytes(lzma.compress(b"one") + bytes(8) + lzma.compress(b"two") + bytes(4))
+    (file,) = extract(path, ["*"], tmp_path / "out", expected_count=1)
+    assert file.read_bytes() == b"onetwo"
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("tar", [False, True], ids=["alone", "tar"])
+def test_packed_data_that_is_cut_is_refused(tmp_path: Path, kind: str, keep: float, tar: bool):
+    body = io.BytesIO()
+    if tar:
+        with tarfile.open(fileobj=body, mode="w") as archive:
+            info = tarfile.TarInfo("film.y4m")
+            info.size = 500_000
+            archive.addfile(info, io.BytesIO(os.urandom(500_000)))
+    packed = PACKERS[kind](body.getvalue() if tar else os.urandom(500_000))
+    path = tmp_path / f"film.y4m.{kind}"
+    path.write_bytes(packed[: int(len(packed) * keep)])
+    with pytest.raises(FetchError, match=rf"film.y4m.{kind} (ends in the middle|cannot be unpacked)"):
+        extract(path, ["film.y4m"], tmp_path / "out", expected_count=1)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+def test_packed_data_that_is_damaged_is_refused(tmp_path: Path, kind: str):
+    packed = bytearray(PACKERS[kind](os.urandom(300_000)))
+    packed[150_000] ^= 0xFF
+    path = tmp_path / f"film.y4m.{kind}"
+    path.write_bytes(packed)
+    with pytest.raises(FetchError, match=rf"film.y4m.{kind} cannot be unpacked"):
+        extract(path, ["film.y4m"], tmp_path / "out", expected_count=1)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", PACKERS)
+@pytest.mark.parametrize("tar", [False, True], ids=["alone", "tar"])
+def test_packed_data_made_to_fill_disks_is_refused(tmp_path: Path, kind: str, tar: bool):
+    size = 70 << 20
+    body = bytes(size)
+    if tar:
+        header = tarfile.TarInfo("film.y4m")
+        header.size = size
+        body = header.tobuf() + body + bytes(1024)
+    path = tmp_path / f"film.y4m.{kind}"
+    path.write_bytes(PACKERS[kind](body))
+    with pytest.raises(FetchError, match=r"more than 250 times"):
+        extract(path, ["film.y4m"], tmp_path / "out", expected_count=1)
+    with pytest.raises(FetchError, match=r"1.0 MB that are unpacked of one archive"):
+        extract(path, ["film.y4m"], tmp_path / "out", expected_count=1, limits=Limits(total_bytes=1_000_000))
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_xz_file_that_asks_for_gigabytes_of_memory_is_refused(tmp_path: Path):
+    packed = lzma.compress(b"x" * 100, filters=[{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": 1 << 20}])
+    head = packed[:12]
+    block = bytearray(packed[12:24])
+    assert block[2:4] == b"\x21\x01"  # LZMA2, one byte of properties: the size of the dictionary
+    block[4] = 39  # 3 GiB
+    block[8:12] = zlib.crc32(bytes(block[:8])).to_bytes(4, "little")
+    path = tmp_path / "film.y4m.xz"
+    path.write_bytes(head + bytes(block) + packed[24:])
+    with pytest.raises(FetchError, match=r"asks for more than .* of memory"):
+        extract(path, ["*"], tmp_path / "out", expected_count=1)
 
 
 def test_7z_files_are_unpacked_the_same_way(tmp_path: Path):
@@ -216,7 +304,7 @@ def test_without_py7zr_a_7z_file_names_the_extra(tmp_path: Path, monkeypatch: py
 def test_what_is_no_archive_is_named_with_its_first_bytes(tmp_path: Path):
     (tmp_path / "a.zip").write_bytes(b"<html>no</html>" * 50)
     with pytest.raises(
-        FetchError, match=r"a.zip is not a zip, 7z or tar archive: it begins with b'<html>no'"
+        FetchError, match=r"a.zip is not a zip, 7z or tar archive, nor .* bzip2: it begins with b'<html>no'"
     ):
         extract(tmp_path / "a.zip", ["*"], tmp_path / "out", expected_count=1)
 

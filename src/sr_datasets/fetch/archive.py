@@ -1,10 +1,11 @@
-"""Members of an archive by name pattern: zip, 7z, tar.
+"""Members of an archive by name pattern: zip, 7z, tar; and the one file inside a .xz, .gz or .bz2.
 
 Only the wanted members are unpacked, each to a file of its own base name inside one new folder, so that no
 name of an archive chooses a place on the disk. Links, devices, encrypted members and members that grow
 beyond ``Limits`` are refused; checksums that the format carries are tested; the folder appears whole.
 """
 
+import io
 import lzma
 import re
 import tarfile
@@ -19,24 +20,17 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from sr_datasets.errors import FetchError, MissingExtraError
+from sr_datasets.fetch.unpacked import (
+    LIMITS,
+    RATIO_FROM_BYTES,
+    Limits,
+    Unpacked,
+    kind_of_packing,
+    unpacked_size,
+)
 from sr_datasets.files import disk_errors, human_bytes, move_into_place, remove, require_space, sync_file
 
 _COPY_BYTES = 1 << 20
-_RATIO_FROM_BYTES = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What unpacking may cost."""
-
-    total_bytes: int = 256 * 10**9
-    """Largest sum of the wanted members' sizes."""
-    ratio: float = 250.0
-    """Largest growth of the archive's bytes, looked at from 64 MiB of output on. The films of the field grow
-    less than tenfold; deflate can grow a thousandfold."""
-
-
-LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +57,8 @@ def extract(
     """Unpack the members that a pattern names into a new folder.
 
     Args:
-        archive_path: A zip, 7z or tar file (the last also compressed); told by its first bytes.
+        archive_path: A zip, 7z or tar file (the last also compressed), or a single file that is compressed with xz,
+            gzip or bzip2, whose only member has its name without the ending; told by its first bytes.
         patterns: Glob patterns of member paths, where ``*`` stays within a folder and ``**/`` is any number
             of folders. The first pattern with ``expected_count`` members is used, and no other.
         out_dir: The folder to make; it is replaced when it exists.
@@ -81,7 +76,7 @@ def extract(
     """
     name = name or archive_path.name
     temporary = out_dir.with_name(f".{out_dir.name}.unpacking")
-    with disk_errors(name, out_dir.parent), _damage_of(name), _open(archive_path, name) as archive:
+    with disk_errors(name, out_dir.parent), _damage_of(name), _open(archive_path, name, limits) as archive:
         wanted = _choose(archive.members(), patterns, expected_count, name)
         _check(wanted, archive_path.stat().st_size, limits, name)
         require_space(out_dir.parent, sum(member.size_bytes for member in wanted), f"unpacking {name}")
@@ -110,7 +105,7 @@ def list_members(archive_path: Path) -> list[Member]:
         FetchError: It is not an archive, or is damaged.
         MissingExtraError: It is a 7z file and py7zr is not installed.
     """
-    with _damage_of(archive_path.name), _open(archive_path, archive_path.name) as archive:
+    with _damage_of(archive_path.name), _open(archive_path, archive_path.name, LIMITS) as archive:
         return archive.members()
 
 
@@ -156,7 +151,7 @@ def _check(wanted: Sequence[Member], archive_bytes: int, limits: Limits, name: s
             f"{name}: its wanted members are {human_bytes(total)}, more than the {human_bytes(limits.total_bytes)} "
             "that are unpacked of one archive"
         )
-    if total > _RATIO_FROM_BYTES and total > limits.ratio * archive_bytes:
+    if total > RATIO_FROM_BYTES and total > limits.ratio * archive_bytes:
         raise FetchError(
             f"{name}: {human_bytes(archive_bytes)} would grow to {human_bytes(total)}, more than {limits.ratio:g} "
             "times: this looks like an archive made to fill disks, and is not unpacked"
@@ -208,20 +203,29 @@ class _Archive(ABC):
 
 
 @contextmanager
-def _open(path: Path, name: str) -> Iterator[_Archive]:
+def _open(path: Path, name: str, limits: Limits) -> Iterator[_Archive]:
     with path.open("rb") as file:
         head = file.read(8)
+    packing = kind_of_packing(head)
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
-        with _open_7z(path, name) as archive:
+        with _open_7z(path, name, limits) as archive:
             yield archive
+    elif packing is not None:
+        with Unpacked(path, name, limits) as stream:
+            start = stream.read(512)
+        is_tar = start[257:262] == b"ustar"
+        yield _PackedTar(path, name, limits) if is_tar else _PackedFile(path, name, limits)
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as opened:
             yield _Zip(opened)
     elif tarfile.is_tarfile(path):
-        with tarfile.open(path) as opened_tar:
+        with tarfile.open(path, "r:") as opened_tar:
             yield _Tar(opened_tar)
     else:
-        raise FetchError(f"{name} is not a zip, 7z or tar archive: it begins with {head!r}. Fetch it again.")
+        raise FetchError(
+            f"{name} is not a zip, 7z or tar archive, nor compressed with xz, gzip or bzip2: it begins with {head!r}. "
+            "Fetch it again."
+        )
 
 
 class _Zip(_Archive):
@@ -273,15 +277,67 @@ class _Tar(_Archive):
                 _copy(packed, folder / PurePosixPath(member.name).name, member)
 
 
+class _PackedTar(_Archive):
+    """A tar file that is compressed: read as a stream, once for its members and once for their bytes."""
+
+    def __init__(self, path: Path, name: str, limits: Limits) -> None:
+        self.path, self.name, self.limits = path, name, limits
+        self.places: dict[str, int] = {}  # of each name, the last entry counts, as in any tar
+
+    @contextmanager
+    def _entries(self) -> Iterator[tarfile.TarFile]:
+        with (
+            Unpacked(self.path, self.name, self.limits) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as opened,
+        ):
+            yield opened
+            while stream.read(_COPY_BYTES):  # to the end, where the checksum stands
+                pass
+
+    def members(self) -> list[Member]:
+        found: dict[str, Member] = {}
+        with self._entries() as opened:
+            for place, info in enumerate(opened):
+                if not info.isdir():
+                    problem = "" if info.isreg() else "is a link or a device"
+                    found[info.name] = Member(info.name, info.size, problem)
+                    self.places[info.name] = place
+        return list(found.values())
+
+    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
+        by_place = {self.places[member.name]: member for member in wanted}
+        with self._entries() as opened:
+            for place, info in enumerate(opened):
+                member = by_place.get(place)
+                packed = opened.extractfile(info) if member is not None else None
+                if member is not None and packed is not None:
+                    _copy(packed, folder / PurePosixPath(member.name).name, member)
+
+
+class _PackedFile(_Archive):
+    """One file that is compressed, such as ``film.y4m.xz``."""
+
+    def __init__(self, path: Path, name: str, limits: Limits) -> None:
+        self.path, self.name, self.limits = path, name, limits
+
+    def members(self) -> list[Member]:
+        return [Member(self.path.stem, unpacked_size(self.path, self.name, self.limits))]
+
+    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
+        with Unpacked(self.path, self.name, self.limits) as stream:
+            for member in wanted:
+                _copy(stream, folder / member.name, member)
+
+
 @contextmanager
-def _open_7z(path: Path, name: str) -> Iterator[_Archive]:
+def _open_7z(path: Path, name: str, limits: Limits) -> Iterator[_Archive]:
     try:
         import py7zr
         import py7zr.exceptions
     except ImportError as error:
         raise MissingExtraError(f"unpacking {name}", extra="7z") from error
     try:
-        with py7zr.SevenZipFile(path) as opened:
+        with py7zr.SevenZipFile(path, max_extract_size=limits.total_bytes) as opened:
             yield _SevenZip(opened)
     except (py7zr.exceptions.ArchiveError, py7zr.exceptions.UnsupportedCompressionMethodError) as error:
         raise FetchError(
@@ -296,7 +352,7 @@ class _SevenZip(_Archive):
 
     def members(self) -> list[Member]:
         return [
-            Member(entry.filename, entry.uncompressed, "is a link" if entry.is_symlink else "")
+            Member(entry.filename, entry.uncompressed, "" if entry.is_file else "is a link or a device")
             for entry in self.opened.files
             if not entry.is_directory
         ]
@@ -310,10 +366,10 @@ class _SevenZip(_Archive):
         remove(inner)
 
 
-def _copy(packed: IO[bytes], path: Path, member: Member) -> None:
+def _copy(packed: IO[bytes] | io.RawIOBase, path: Path, member: Member) -> None:
     with path.open("xb") as file:
         left = member.size_bytes
-        while data := packed.read(_COPY_BYTES):
+        while data := packed.read(_COPY_BYTES) or b"":
             left -= len(data)
             if left < 0:
                 raise FetchError(f"member {member.name} is longer than the archive's directory says")
