@@ -7,14 +7,19 @@ there until every clip that was asked of it is recorded, and is deleted then, to
 
 from sr_datasets.ingest.fetching import FetchReport, explain_manual, fetch_clips
 from sr_datasets.ingest.importing import ImportReport, import_files
-from sr_datasets.ingest.verifying import Problem, verify_store
+from sr_datasets.ingest.planning import FetchPlan, PlannedFile, plan_fetch
+from sr_datasets.ingest.verifying import Problem, repair_store, verify_store
 
 __all__ = [
+    "FetchPlan",
     "FetchReport",
     "ImportReport",
+    "PlannedFile",
     "Problem",
     "explain_manual",
     "fetch_clips",
     "import_files",
+    "plan_fetch",
+    "repair_store",
     "verify_store",
 ]

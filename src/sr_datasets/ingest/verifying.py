@@ -1,13 +1,18 @@
-"""Whether the files of the store are still what they were."""
+"""Whether the files of the store are still what they were, and how those that are not come again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sr_datasets import catalog
-from sr_datasets.errors import SelectionError
+from sr_datasets.catalog import Selected
+from sr_datasets.errors import DecodeError, SelectionError, SrDataError
+from sr_datasets.fetch.failures import PATIENT, Patience
+from sr_datasets.ingest.fetching import FetchReport, fetch_clips
+from sr_datasets.manifest import Clip
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.rules import SELECTION, fitting
 from sr_datasets.store import ClipRecord, Store, how_to_repair
+from sr_datasets.video import open_clip, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,9 @@ def verify_store(
     Args:
         store: The store.
         patterns: ``xiph``, ``xiph/akiyo_cif``, ``xiph/*cif*`` or ``xiph:hd``; everything when empty.
-        full: Hash every file; otherwise size and time of modification are compared.
+        full: Hash every file and look at its structure: a y4m is walked frame by frame, planes have the size of
+            their frames, of any other video the last frame is decoded. Otherwise size and time of modification
+            are compared.
         progress: Where the work shows itself.
 
     Returns:
@@ -51,10 +58,74 @@ def verify_store(
     with (progress or Silent()).bar("verify", total=total, unit="bytes") as bar:
         for record in records:
             found = store.problems(record, full=full, advance=bar.advance)
+            if full and not found:
+                found = _structure_problems(store, record)
+                if store.problems(record):
+                    store.refresh(record)
             problems += [Problem(record.source, record.clip, what, how_to_repair(record)) for what in found]
-            if full and not found and store.problems(record):
-                store.refresh(record)
     return problems
+
+
+def repair_store(
+    store: Store,
+    problems: Sequence[Problem],
+    *,
+    progress: Progress,
+    patience: Patience = PATIENT,
+    jobs: int = 4,
+    bytes_per_second: float | None = None,
+) -> FetchReport:
+    """Fetch again the clips that have problems, and only those; each must come with the bytes of its record.
+
+    Args:
+        store: The store.
+        problems: As ``verify_store`` returns them.
+        progress: Where the work shows itself.
+        patience: Time limits and retries of the network.
+        jobs: Files under way at a time.
+        bytes_per_second: Pace of all of them together; None for no limit.
+
+    Raises:
+        SrDataError: As ``fetch_clips`` raises; what could be repaired has been.
+    """
+    names = list(dict.fromkeys((problem.source, problem.clip) for problem in problems))
+    return fetch_clips(
+        [_selected(source, clip) for source, clip in names],
+        store,
+        progress=progress,
+        patience=patience,
+        jobs=jobs,
+        bytes_per_second=bytes_per_second,
+        locked={f"{source}/{clip}": store.get(source, clip) for source, clip in names},
+        again={f"{source}/{clip}" for source, clip in names},
+    )
+
+
+def _selected(source_id: str, clip_id: str) -> Selected:
+    source = catalog.find_source(source_id)
+    if source.open_ended and clip_id not in {clip.id for clip in source.clips}:
+        return Selected(source, Clip(id=clip_id))
+    return Selected(source, catalog.find_clip(source, clip_id))
+
+
+def _structure_problems(store: Store, record: ClipRecord) -> list[str]:
+    """Return what is wrong with the inside of a clip whose bytes are those that were brought in."""
+    info, path = record.info, store.path_of(record)
+    try:
+        clip = _selected(record.source, record.clip).clip
+    except SrDataError:
+        clip = Clip(id=record.clip, media=info.media)  # the manifest is gone or was changed
+    try:
+        if info.container == "y4m":
+            found = probe(path, clip=clip)
+            if found.num_frames != info.num_frames:
+                return [f"{path} holds {found.num_frames} frames, its record says {info.num_frames}"]
+        elif info.media != "raw" or (clip.width, clip.height) == (info.width, info.height):
+            with open_clip(path, info, clip=clip) as reader:
+                reader.frame_at(info.num_frames - 1)
+    except DecodeError as error:
+        return [str(error).rstrip(".")]
+    return []
 
 
 def _chosen(store: Store, patterns: Sequence[str]) -> list[ClipRecord]:
