@@ -1,8 +1,8 @@
-"""Write the manifests that have too many rows for a hand: xiph, uvg and t91.
+"""Write the manifests that have too many rows for a hand: xiph, uvg, youtube-ugc, netflix-open, blender, t91.
 
     python scripts/make_manifests.py FACTS [--data DATA] [--out manifests/sources]
 
-FACTS is a folder with ``xiph.csv`` and ``uvg.csv``: what was read of each file, and where. DATA is a folder
+FACTS is a folder with ``xiph.csv``, ``uvg.csv`` and ``extra.csv``: what was read of each file, and where. DATA is a folder
 with ``t91/README.md``, whose table lists the 91 pictures. Nothing is looked up and nothing is computed
 here but the marks of the evidence; a row that fits no rule below ends the script, so that no fact gets
 into a manifest without one.
@@ -406,67 +406,280 @@ def make_xiph(facts: Path) -> str:
     return "\n".join(lines + clips) + "\n"
 
 
+def marked(evidence: str, wanted: str) -> str:
+    """Return the places of an evidence column whose marks have a word that fits ``wanted``."""
+    found = []
+    for place, marks in re.findall(r"([^();]+)\(([^()]*)\)", evidence):
+        if re.search(wanted, marks):
+            where = place.rpartition(" = ")[2].strip(" ,;")
+            found.append(re.sub(r" and (\d+)", r"; public-copy:\1", where))
+    return "; ".join(found)
+
+
+UVG_NAME = re.compile(
+    r"(?P<scene>[A-Za-z]+)_(?P<size>\d+x\d+)_\d+fps_"
+    r"(?:420_(?P<bits>\d+)bit_(?:YUV_)?(?P<form>RAW|Y4M|HEVC_RAW)\.\w+|yuv444_16bits_600\.yuv)"
+)
+UVG_7 = ["Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "ShakeNDry", "YachtRide"]
+UVG_9 = [
+    "Lips", "CityAlley", "FlowerFocus", "FlowerKids", "FlowerPan", "RaceNight", "RiverBank", "SunBath", "Twilight",
+]  # fmt: skip
+UVG_BASE = "https://ultravideo.fi/video/"
+
+
+def uvg_mirrors(row: Row) -> str:
+    """Return mark and place of an address of uvg.csv."""
+    status, seen = row["url_status"], row["evidence"]
+    if not row["url"]:
+        return "UNKNOWN"
+    if status == "SEEN":
+        return f"SEEN {marked(seen, r'^urls?$|[ :]url,|^url$|^url[;,]')}"
+    if "older host" in seen:
+        return f"COMPOSED {marked(seen, 'url on the older host')} has it on ultravideo.cs.tut.fi/video/"
+    return f"COMPOSED {marked(seen, 'archive name|archive and member name|file name')}, under {UVG_BASE}"
+
+
+def uvg_frames(row: Row) -> str:
+    """Return mark and place of a number of frames of uvg.csv."""
+    status = row["frames_status"]
+    if status.startswith("INFERRED"):
+        return f"INFERRED {status.partition('(')[2].rstrip(')')}"
+    if status == "SEEN(in the file name)":
+        return "SEEN the file name"
+    return f"SEEN {marked(row['evidence'], 'frames')}"
+
+
+def uvg_id(name: str) -> str:
+    parts = UVG_NAME.fullmatch(name)
+    if parts is None:
+        raise ValueError(f"{name}: its name has another form than its siblings")
+    form = {"RAW": "", "Y4M": "-y4m", "HEVC_RAW": "-hevc", None: "_444_16bit"}[parts["form"]]
+    size = "" if parts["size"] == "1920x1080" else "_2160p"
+    return f"{parts['scene']}{size}{'_10bit' if parts['bits'] == '10' else ''}{form}"
+
+
+def uvg_clip(row: Row) -> tuple[list[str], list[str]]:
+    """Return the lines of a row's archive (none for a file of its own) and of its clip."""
+    name, notes = row["name"], []
+    parts = UVG_NAME.fullmatch(name)
+    scene, form = (parts["scene"], parts["form"]) if parts else ("", None)
+    packed = name.endswith(".7z")
+    file_evidence = {"mirrors": uvg_mirrors(row)}
+    for fact, mark in (("bytes", "bytes"), ("sha256", "sha256"), ("md5", "md5")):
+        if row[fact]:
+            file_evidence["size_bytes" if fact == "bytes" else fact] = f"SEEN {marked(row['evidence'], mark)}"
+    facts: dict[str, object] = {
+        "mirrors": [row["url"]] if row["url"] else [],
+        "size_bytes": number(row["bytes"]),
+        "sha256": row["sha256"],
+        "md5": row["md5"],
+    }
+    archive = entry({"id": name} | facts, file_evidence) if packed else []
+    known_name = "member" if "by analogy" in row["url_status"] else "archive" if packed else "file"
+    by_name = f"SEEN the {known_name}'s name"
+    evidence = dict.fromkeys(("width", "height", "frame_rate", "pixel_format"), by_name)
+    if row["frames"]:
+        evidence["num_frames"] = uvg_frames(row)
+    members: list[str] = []
+    if packed:
+        suffix = "y4m" if form == "Y4M" else "yuv"
+        members = [*([f"**/{row['member']}"] if row["member"] else []), f"**/{scene}*.{suffix}"]
+        if "by analogy" in row["notes"]:
+            evidence["members"] = "INFERRED the names in the sibling archives"
+        elif row["member"]:
+            where = marked(row["evidence"], "member") or marked(row["evidence"], "video-encoder profiles")
+            evidence["members"] = f"SEEN {where}"
+    if "TRAP" in row["notes"] or (scene == "ReadySetGo" and row["member"].startswith("ReadySteadyGo")):
+        notes.append("TRAP: archive says ReadySetGo, member says ReadySteadyGo.")
+        notes.append("The 10-bit 2160p archive has a member called ReadySetGo.")
+    elif "member IS named" in row["notes"]:
+        notes.append("Here the member is called ReadySetGo, unlike those of the 8-bit archives.")
+    if scene == "ShakeNDry" and form != "HEVC_RAW":
+        notes.append("The only one of the seven with 300 frames.")
+    if "its own cut" in row["notes"]:
+        notes.append("A benchmark lists 300 frames for every 4K clip: that is its own cut.")
+    if "url left blank" in row["url_status"]:
+        notes.append(
+            "The archive's name is by analogy, and no address was seen: bring the file in with sr-data import."
+        )
+    if row["member_bytes"] and "raw" in row["member_bytes_status"]:
+        notes.append(
+            f"Unpacked {row['member_bytes']} bytes by arithmetic ({'raw 4:4:4' if form is None else 'raw 4:2:0'} planes)."
+        )
+    if form == "Y4M":
+        notes.append(f"The frames of {uvg_id(name).removesuffix('-y4m')}, as y4m: take one of the two.")
+    if form == "HEVC_RAW":
+        notes.append("A lossy HEVC stream: never HR.")
+        evidence["pristine"] = f"SEEN the file's name; {marked(row['evidence'], 'file name')}"
+    if form is None:
+        notes.append("Of the UVG-VCM set. Which byte of a sample comes first is not confirmed.")
+        if "sha256" in row["notes"]:
+            notes.append(
+                row["notes"]
+                .rpartition("; ")[2]
+                .replace("that range", "Bytes 5971968000 to 7166361599 (frames 120 to 143) together")
+                + "."
+            )
+        evidence["pixel_format"] = "INFERRED the file's name, and a published range of bytes of whole frames"
+        evidence["license"] = "SEEN the facts of the UVG-VCM set"
+    fields: dict[str, object] = {
+        "id": uvg_id(name),
+        "media": "video" if form in ("Y4M", "HEVC_RAW") else "raw",
+        **({"archive": name, "members": members} if packed else facts),
+        "width": int(row["width"]),
+        "height": int(row["height"]),
+        "frame_rate": rate(row["fps"]),
+        "num_frames": number(row["frames"]),
+        "pixel_format": row["pix_fmt"],
+        "pristine": "no" if form == "HEVC_RAW" else "",
+        "license": "cc-by-4.0" if form is None else "",
+        "notes": " ".join(notes),
+    }
+    return archive, entry(fields, evidence if packed else file_evidence | evidence)
+
+
 def make_uvg(facts: Path) -> str:
     with (facts / "uvg.csv").open(newline="", encoding="utf-8") as file:
-        rows = [
-            row
-            for row in csv.DictReader(file)
-            if re.search(r"_1920x1080_120fps_420_8bit_YUV_(RAW|Y4M)", row["name"])
-        ]
-    lines = [UVG_HEAD.strip(), "", "groups:", "  # The seven clips of the ESPCN paper's Table 4."]
-    raw = [row["name"].partition("_")[0] for row in rows if row["name"].endswith("RAW.7z")]
-    lines += [*group("uvg-7", raw), "", "archives:"]
+        rows = list(csv.DictReader(file))
+    ids = [uvg_id(row["name"]) for row in rows]
+    lines = [UVG_HEAD.strip(), "", "groups:"]
+    lines += ["  # The seven clips of the ESPCN paper's Table 4, 1080p.", *group("uvg-7", UVG_7)]
+    lines += [
+        "  # The nine that came later, of which 2160p only was seen.",
+        *group("uvg-9", [f"{name}_2160p" for name in UVG_9]),
+    ]
+    lines += [
+        "  # All sixteen, 8 bits and as many of 10 as were seen.",
+        *group("2160p", [f"{name}_2160p" for name in UVG_7 + UVG_9]),
+    ]
+    lines += group("2160p-10bit", [name for name in ids if name.endswith("_10bit")])
+    lines += ["  # The frames of other clips again, as y4m.", *group("y4m", ["*-y4m"])]
+    lines += ["  # Lossy: never HR.", *group("hevc", ["*-hevc"])]
+    lines += ["  # UVG-VCM, 4:4:4 of 16 bits.", *group("vcm", ["*_444_16bit"]), "", "archives:"]
     clips = ["", "clips:"]
-    urls = "public-copy:67247536568; public-copy:55284304425"
-    phoronix = "phoronix-test-suite/test-profiles:downloads.xml"
     for row in rows:
-        scene, y4m = row["name"].partition("_")[0], row["name"].endswith("Y4M.7z")
-        known = {"mirrors": f"SEEN {phoronix if y4m else urls}"}
-        known["size_bytes"] = (
-            f"SEEN {phoronix if row['sha256'] else 'public-copy:68368121702; public-copy:70274907523'}"
-        )
-        if row["sha256"]:
-            known |= {"sha256": f"SEEN {phoronix}", "md5": f"SEEN {phoronix}"}
-        fields: dict[str, object] = {
-            "id": row["name"],
-            "mirrors": [row["url"]],
-            "size_bytes": int(row["bytes"]),
-        }
-        lines += entry(fields | {"sha256": row["sha256"], "md5": row["md5"]}, known)
-        name_rule = "SEEN the archive's name"
-        evidence = dict.fromkeys(("width", "height", "frame_rate", "pixel_format"), name_rule)
-        evidence["num_frames"] = (
-            "INFERRED the RAW archive of the same clip" if y4m else "SEEN public-copy:68368121702"
-        )
-        known_name = [f"**/{row['member']}"] if row["member"] else []
-        members = [*known_name, f"**/{scene}*.{'y4m' if y4m else 'yuv'}"]
-        if row["member"]:
-            evidence["members"] = f"SEEN {phoronix if y4m else 'public-copy:5905094061'}"
-        notes = []
-        if "TRAP" in row["notes"]:
-            notes.append(f"{row['notes']}. The 10-bit 2160p archive has a member called ReadySetGo.")
-        elif row["notes"] and not y4m:
-            notes.append(f"{row['notes'][0].upper()}{row['notes'][1:]}.")
-        if row["member_bytes"]:
-            notes.append(f"Unpacked {row['member_bytes']} bytes by arithmetic (raw 4:2:0 planes).")
-        if y4m:
-            notes.append(f"The frames of {scene}, as y4m: take one of the two.")
-        clips += entry(
-            {
-                "id": f"{scene}-y4m" if y4m else scene,
-                "media": "video" if y4m else "raw",
-                "archive": row["name"],
-                "members": members,
-                "width": int(row["width"]),
-                "height": int(row["height"]),
-                "frame_rate": rate(row["fps"]),
-                "num_frames": int(row["frames"]),
-                "pixel_format": row["pix_fmt"],
-                "notes": " ".join(notes),
-            },
-            evidence,
-        )
+        archive, clip = uvg_clip(row)
+        lines += archive
+        clips += clip
     return "\n".join(lines + clips) + "\n"
+
+
+# ---- sources beyond the six, out of extra.csv ---------------------------------------------------------------
+
+UGC_BUCKET = "https://storage.googleapis.com/ugc-dataset/original_videos/"
+
+
+def extra_rows(facts: Path, wanted: str) -> list[dict[str, str]]:
+    with (facts / "extra.csv").open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if re.search(wanted, row["url"])]
+
+
+def extra_clip(row: Row, **more: object) -> list[str]:
+    """Return the lines of a clip that is a file of its own."""
+    name = row["name"].partition(" ")[0]
+    where = row["evidence"]
+    evidence = {"mirrors": f"SEEN {where}"}
+    for fact, column in {"size_bytes": "bytes", "sha256": "sha256", "md5": "md5"}.items():
+        if row[column]:
+            evidence[fact] = f"SEEN {where}"
+    for fact, column in {
+        "width": "width",
+        "height": "height",
+        "frame_rate": "fps",
+        "num_frames": "frames",
+    }.items():
+        if row[column]:
+            evidence[fact] = "INFERRED the file name"
+    lossy = row["kind"] == "encoded-video"
+    if lossy:
+        evidence["pristine"] = (
+            f"SEEN {where}" if "lossy" in row["notes"] else "INFERRED the file is an encode of a film"
+        )
+    notes = row["notes"]
+    fields: dict[str, object] = {
+        "id": name.rpartition(".")[0],
+        "mirrors": [row["url"]],
+        "size_bytes": number(row["bytes"]),
+        "sha256": row["sha256"],
+        "md5": row["md5"],
+        "width": number(row["width"]),
+        "height": number(row["height"]),
+        "frame_rate": rate(row["fps"]),
+        "num_frames": number(row["frames"]),
+        "pristine": "no" if lossy else "",
+        "notes": f"{notes[0].upper()}{notes[1:]}." if notes else "",
+    }
+    extra_evidence = more.pop("evidence", {})
+    fields |= more
+    if not isinstance(extra_evidence, dict):
+        raise TypeError("evidence is a mapping")
+    return entry(fields, evidence | extra_evidence)
+
+
+def make_youtube_ugc(facts: Path) -> str:
+    lines = [UGC_HEAD.strip(), "", "groups:"]
+    lines += [
+        "  # Fifteen excerpts of 64 frames with a published SHA-256: small real pixels.",
+        *group("excerpts", ["*_64f"]),
+    ]
+    lines += ["  # The clips that they are cut from.", *group("originals", ["*-????"]), "", "clips:"]
+    for row in extra_rows(facts, "videofast-challenge"):
+        manifest, script = (
+            "yudduy/videofast-challenge:corpus/manifest.json",
+            "yudduy/videofast-challenge:scripts/prepare_corpus.py",
+        )
+        source_url = re.search(rf"{UGC_BUCKET}\S+\.mkv", row["notes"])
+        if source_url is None:
+            raise ValueError(f"{row['name']}: its notes name no original")
+        plain = {**row, "evidence": manifest, "frames": "", "notes": ""}
+        lines += extra_clip(
+            plain,
+            num_frames=int(row["frames"]),
+            pixel_format="yuv420p",
+            notes=f"The first {row['frames']} frames of {source_url[0].rpartition('/')[2]}. Width and height stand in its header.",
+            evidence={"num_frames": f"SEEN {script}", "pixel_format": f"SEEN {script}"},
+        )
+    for row in extra_rows(facts, "videofast-challenge"):
+        url = row["notes"].partition("frames of ")[2].partition(";")[0]
+        lines += entry(
+            {"id": url.rpartition("/")[2].removesuffix(".mkv"), "mirrors": [url]},
+            {
+                "mirrors": f"COMPOSED yudduy/videofast-challenge:corpus/manifest.json, under {UGC_BUCKET} (public-copy:52735798579)"
+            },
+        )
+    return "\n".join(lines) + "\n"
+
+
+def make_netflix(facts: Path) -> str:
+    lines = [NETFLIX_HEAD.strip(), "", "groups:"]
+    lines += ["  # Uncompressed.", *group("raw", ["Netflix_*"])]
+    lines += [
+        "  # Lossy encodes of whole films: content and motion, never pristine HR.",
+        *group("encodes", ["*_SDR", "*_HDR_P3PQ", "Chimera-AV1-*"]),
+    ]
+    lines += ["", "clips:"]
+    for row in extra_rows(facts, r"opencontent\.netflix\.com\.s3"):
+        more: dict[str, object] = {}
+        if not row["licence"]:
+            more = {"license": "not-known"}
+        if "publisher bucket" in row["name"]:
+            name = "INFERRED the file name"
+            note = "The copy on the Xiph host (xiph/{}) carries the older CC BY-NC-ND 4.0 notice."
+            more = {
+                "pixel_format": "yuv420p10le",
+                "notes": note.format(row["name"].partition(".y4m")[0]),
+                "evidence": {"pixel_format": name, "license": f"SEEN {row['evidence']}"},
+                "license": "cc-by-4.0",
+            }
+        lines += extra_clip(row, **more)
+    return "\n".join(lines) + "\n"
+
+
+def make_blender(facts: Path) -> str:
+    lines = [BLENDER_HEAD.strip(), "", "clips:"]
+    for row in extra_rows(facts, r"blender"):
+        lines += extra_clip(row)
+    return "\n".join(lines) + "\n"
 
 
 def make_t91(data: Path) -> str:
@@ -571,12 +784,14 @@ UVG_HEAD = f"""
 {MADE}
 format: 1
 id: uvg
-title: Ultra Video Group dataset (UVG), 1080p
+title: Ultra Video Group dataset (UVG)
 homepage: https://ultravideo.fi/dataset.html
 description: >-
-  Seven clips of 120 frames a second, shot in 2160p by Tampere University and offered as 1920x1080 of 8 bits:
-  the test clips of the ESPCN paper.
+  Sixteen clips of 50 and 120 frames a second, shot in 2160p by Tampere University: the seven of the ESPCN paper in
+  1080p and 2160p, the nine that came later in 2160p, 8 and 10 bits; and two 16-bit clips of the UVG-VCM set. All of
+  it is hundreds of GB: fetch a group or a clip.
 access: download
+year: 2020
 citation:
   text: >-
     A. Mercat, M. Viitanen, J. Vanne, "UVG dataset: 50/120fps 4K sequences for video codec analysis and
@@ -600,7 +815,110 @@ licenses:
     terms: >-
       Read as CC BY-NC in public-copy:70469304929 and in KhronosGroup/VK-GL-CTS; version 3.0 in both. Each
       archive holds a <Name>_Copyright.txt.
+  cc-by-4.0:
+    name: CC BY 4.0
+    url: https://creativecommons.org/licenses/by/4.0/
+    redistribute_original: yes
+    redistribute_derived: yes
+    commercial: yes
+    attribution: yes
+    share_alike: no
+    terms: For the clips of UVG-VCM.
 license: cc-by-nc
+"""
+UGC_HEAD = f"""
+{MADE}
+format: 1
+id: youtube-ugc
+title: YouTube UGC, clips of people's own making
+homepage: https://media.withyoutube.com/
+description: >-
+  About 1500 clips of 20 s from 360p to 2160p that people uploaded, served as plain files: content like that of
+  YouTube-8M without its hurdles. Listed here are the fifteen whose names were seen, each whole and as an excerpt of 64
+  frames; the bucket's own list is https://storage.googleapis.com/ugc-dataset/original_videos.csv, and its files lie at
+  original_videos/<Category>/<360P|480P|720P|1080P|2160P>/<name>.mkv.
+access: download
+year: 2019
+citation:
+  text: >-
+    Y. Wang, S. Inguva, B. Adsumilli, "YouTube UGC Dataset for Video Compression Research", IEEE International
+    Workshop on Multimedia Signal Processing (MMSP), 2019.
+  bibtex: |
+    @inproceedings{{wang2019youtube,
+      title = {{YouTube UGC Dataset for Video Compression Research}},
+      author = {{Wang, Yilin and Inguva, Sasi and Adsumilli, Balu}},
+      booktitle = {{IEEE International Workshop on Multimedia Signal Processing}},
+      year = {{2019}}
+    }}
+licenses:
+  cc-by:
+    name: CC BY
+    url: https://storage.googleapis.com/ugc-dataset/ATTRIBUTION
+    redistribute_original: yes
+    redistribute_derived: yes
+    commercial: yes
+    attribution: yes
+    share_alike: no
+    terms: >-
+      ATTRIBUTION has a credit line for each clip, CC BY 4.0; the bucket's LICENSE file holds the text of CC BY 3.0
+      (public-copy:52735798579; public-copy:70149329158). Keep the credit line next to every derived shard.
+license: cc-by
+"""
+NETFLIX_HEAD = f"""
+{MADE}
+format: 1
+id: netflix-open
+title: Netflix Open Content
+homepage: https://opencontent.netflix.com/
+description: >-
+  Films and test scenes that Netflix gives away, from its own bucket: encodes of whole films, SDR and HDR, and two
+  scenes of El Fuente as y4m, 4096x2160 of 10 bits at 60 frames a second.
+access: download
+citation:
+  text: Netflix, Open Content, https://opencontent.netflix.com/
+  bibtex: |
+    @misc{{netflix-open-content,
+      author = {{Netflix}},
+      title = {{Open Content}},
+      howpublished = {{\\url{{https://opencontent.netflix.com/}}}}
+    }}
+licenses:
+  cc-by-4.0:
+    name: CC BY 4.0
+    url: https://creativecommons.org/licenses/by/4.0/
+    redistribute_original: yes
+    redistribute_derived: yes
+    commercial: yes
+    attribution: yes
+    share_alike: no
+    terms: What the publisher's bucket says; copies on the Xiph host carry an older CC BY-NC-ND 4.0 notice.
+  not-known:
+    name: not known
+    terms: No licence was read for this file; the films of the bucket are CC BY 4.0.
+license: cc-by-4.0
+"""
+BLENDER_HEAD = f"""
+{MADE}
+format: 1
+id: blender
+title: Open movies of the Blender Foundation
+homepage: https://studio.blender.org/films/
+description: >-
+  Big Buck Bunny and Tears of Steel as the foundation encoded them. Lossy: for content and motion, not as pristine HR;
+  uncompressed copies are in xiph:films.
+access: download
+citation:
+  text: Blender Foundation, Big Buck Bunny (peach.blender.org) and Tears of Steel (mango.blender.org).
+licenses:
+  cc-by-3.0:
+    name: CC BY 3.0
+    url: https://creativecommons.org/licenses/by/3.0/
+    redistribute_original: yes
+    redistribute_derived: yes
+    commercial: yes
+    attribution: yes
+    share_alike: no
+license: cc-by-3.0
 """
 T91_HEAD = f"""
 {MADE}
@@ -640,12 +958,18 @@ license: unstated
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("facts", type=Path, help="folder with xiph.csv and uvg.csv")
+    parser.add_argument("facts", type=Path, help="folder with xiph.csv, uvg.csv and extra.csv")
     parser.add_argument("--data", type=Path, help="folder with t91/README.md")
     parser.add_argument("--out", type=Path, default=Path("manifests/sources"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    texts = {"xiph": make_xiph(options.facts), "uvg": make_uvg(options.facts)}
+    texts = {
+        "xiph": make_xiph(options.facts),
+        "uvg": make_uvg(options.facts),
+        "youtube-ugc": make_youtube_ugc(options.facts),
+        "netflix-open": make_netflix(options.facts),
+        "blender": make_blender(options.facts),
+    }
     if options.data:
         texts["t91"] = make_t91(options.data)
     for name, text in texts.items():
