@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 
 from sr_datasets.cli import catalog, data, manifests, models, sets
@@ -22,7 +23,8 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write(
-            "sr-data: interrupted. What was finished is kept: run the same command again to go on.\n"
+            "sr-data: interrupted. What was finished is kept, and what came of files under way. To go on, type:\n"
+            f"  sr-data {shlex.join(sys.argv[1:])}\n"
         )
         sys.exit(130)
     except BrokenPipeError:
