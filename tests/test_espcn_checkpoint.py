@@ -63,6 +63,8 @@ def test_the_same_model_gives_the_same_bytes(saved: Path, tmp_path: Path):
 
     assert saved.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
     assert saved.stat().st_size < 200_000
+    (tmp_path / "plain").touch()
+    assert saved.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_pickled_file_is_refused_and_never_run(tmp_path: Path):

@@ -12,14 +12,14 @@ from typing import Any, Final, Literal
 import torch
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sr_datasets import __version__
 from sr_datasets.errors import ModelError
 from sr_datasets.espcn.config import EspcnConfig, TrainConfig
 from sr_datasets.espcn.model import Espcn
-from sr_datasets.files import atomic_path
+from sr_datasets.files import write_atomic
 from sr_datasets.models import Model
 
 MODEL_NAME: Final = "model.safetensors"
@@ -84,8 +84,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> N
             raise ModelError(f"{path} was not written: {name} holds numbers that are not finite.")
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     text = json.dumps(header.model_dump(mode="json"), sort_keys=True)
-    with atomic_path(path) as partial:
-        save_file(plain, partial, metadata={_HEADER_KEY: text})
+    # Through memory: safetensors' own writer makes files that only their owner may read.
+    write_atomic(path, save(plain, metadata={_HEADER_KEY: text}))
 
 
 def read_header(path: Path) -> Header:

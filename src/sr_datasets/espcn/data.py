@@ -82,22 +82,21 @@ class PatchSet:
             sampler=batch_rows,
             batch_size=None,
             num_workers=workers,
+            # A fork of a process that holds threads, or a CUDA device, may hang.
+            multiprocessing_context="forkserver" if workers else None,
             pin_memory=device.type == "cuda",
         )
         for sample in loader:
             yield sample["lr"], sample["hr"]
 
 
-def open_patches(
-    data_dir: Path, split: str, *, scale: int, ram_bytes: int = RAM_BYTES
-) -> tuple[PatchSet, DataFacts]:
+def open_patches(data_dir: Path, split: str, *, scale: int) -> tuple[PatchSet, DataFacts]:
     """Open one split of a set for a luma network of one frame.
 
     Args:
         data_dir: Folder that ``sr-data build-pairs`` wrote.
         split: The split.
         scale: Of the network.
-        ram_bytes: Pixels up to which the split is held in memory.
 
     Raises:
         ModelError: The patches have another scale, colour or number of frames than the network, several sizes or
@@ -116,7 +115,7 @@ def open_patches(
         )
     ((height, width, depth),) = kinds
     sample_bytes = (1 if depth <= 8 else 2) * height * width * (1 + scale**2)
-    pixels = _read_all(dataset) if sample_bytes * len(dataset) <= ram_bytes else None
+    pixels = _read_all(dataset) if sample_bytes * len(dataset) <= RAM_BYTES else None
     facts = _facts_of(info, split, rows=len(dataset))
     return PatchSet(dataset=dataset, pixels=pixels, peak=float((1 << depth) - 1)), facts
 
