@@ -2,14 +2,18 @@
 
 import json
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sr_datasets.errors import ShardError
+from sr_datasets import catalog
+from sr_datasets.errors import ShardError, SrDataError
+from sr_datasets.manifest import License
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SetInfo, ShardInfo, read_set
 from sr_datasets.shards.verify import verify_set
+from sr_datasets.terms import Obligation, obligations
 
 HASH_BELOW_BYTES = 2 << 30
 """Sets smaller than this are hashed whole at every look: it takes seconds."""
@@ -29,6 +33,8 @@ class SetReport:
     """Clips (``pairs``) and ``rows`` of each source."""
     shapes: list[dict[str, Any]]
     """Shapes and depth of ``lr`` and ``hr``, with the number of rows that have them."""
+    obligations: tuple[Obligation, ...]
+    """What the licences of its clips ask for, as the catalog has them now."""
     checked: str
     """``sha256`` when every shard was hashed, else ``size``."""
 
@@ -53,6 +59,7 @@ class SetReport:
             },
             "sources": self.sources,
             "shapes": self.shapes,
+            "obligations": [one.to_json() for one in self.obligations],
             "checked": self.checked,
             "packages": self.info.packages,
         }
@@ -92,6 +99,14 @@ class SetReport:
                 f"  LR {tuple(shape['lr'])}, HR {tuple(shape['hr'])}, {shape['dtype']}, "
                 f"{shape['bit_depth']} bits: {shape['rows']} rows"
             )
+        if not self.obligations:
+            lines += ["", "what its clips oblige to: nothing that their licences say"]
+        else:
+            lines += ["", "what its clips oblige to (sr-data show SOURCE has the licences)"]
+            lines += [
+                textwrap.fill(f"  {one}", 80, subsequent_indent="    ", break_long_words=False)
+                for one in self.obligations
+            ]
         return "\n".join(lines)
 
     def _num_shards(self, split: str) -> int:
@@ -122,8 +137,21 @@ def inspect_set(path: Path, *, verify: bool = False) -> SetReport:
         raise ShardError(
             f"{path} is damaged:\n  {listed}{more}\nRun the same sr-data build-pairs again, or copy these files again."
         )
-    pairs, sources, shapes = _summarise(path / INDEX_NAME)
-    return SetReport(path, info, pairs, sources, shapes, "sha256" if hashed else "size")
+    pairs, sources, shapes, clips = _summarise(path / INDEX_NAME)
+    duties = tuple(obligations(_licenses_of(clips)))
+    return SetReport(path, info, pairs, sources, shapes, duties, "sha256" if hashed else "size")
+
+
+def _licenses_of(clips: list[tuple[str, str]]) -> Iterator[License]:
+    """Yield the licence of each clip; of one that the catalog does not list, its source's."""
+    for source_id, clip_id in clips:
+        try:
+            source = catalog.find_source(source_id)
+        except SrDataError:
+            yield License(name="not known: its source is not in the catalog")
+            continue
+        clip = next((clip for clip in source.clips if clip.id == clip_id), None)
+        yield source.licenses[source.license] if clip is None else catalog.license_of(source, clip)
 
 
 def _wrong_sizes(path: Path, info: SetInfo) -> list[str]:
@@ -138,7 +166,9 @@ def _wrong_sizes(path: Path, info: SetInfo) -> list[str]:
     return problems
 
 
-def _summarise(index: Path) -> tuple[dict[str, int], dict[str, dict[str, int]], list[dict[str, Any]]]:
+def _summarise(
+    index: Path,
+) -> tuple[dict[str, int], dict[str, dict[str, int]], list[dict[str, Any]], list[tuple[str, str]]]:
     import pandas as pd
     import pyarrow as pa
 
@@ -179,7 +209,10 @@ def _summarise(index: Path) -> tuple[dict[str, int], dict[str, dict[str, int]], 
                 "rows": int(kind["rows"]),
             }
         )
-    return pairs, sources, shapes
+    names = sorted(
+        {(str(source), str(clip)) for source, clip in zip(clips["source"], clips["clip"], strict=True)}
+    )
+    return pairs, sources, shapes, names
 
 
 def describe_row(path: Path, number: int, *, split: str | None = None) -> dict[str, Any]:
