@@ -87,6 +87,10 @@ def put_clip(store: Store, name: str, *, width: int, height: int, num_frames: in
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return made_store(tmp_path, monkeypatch)
+
+
+def made_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Return a store with five small clips of the source ``made``, whose manifest is the user's."""
     manifests = tmp_path / "config" / "sr-datasets" / "manifests" / "sources"
     manifests.mkdir(parents=True)

@@ -96,6 +96,21 @@ def recipe_locks(path: Path) -> dict[str, RecipeLock]:
         ) from error
 
 
+def read_recipe_lock(path: Path, recipe_id: str) -> RecipeLock:
+    """Return the list of one recipe.
+
+    Raises:
+        StoreError: The file is missing or of another version, or has no list of this recipe.
+    """
+    recipes = recipe_locks(path)
+    if recipe_id not in recipes:
+        what = f"has lists of: {', '.join(recipes)}" if recipes else "is missing or has no list"
+        raise StoreError(
+            f"{path} has no list of clips of the recipe {recipe_id}: it {what}. A build without --locked makes one."
+        )
+    return recipes[recipe_id]
+
+
 def lock_recipe(store: Store, recipe: Recipe, clips: Iterable[LockedClip]) -> None:
     """Record the list that a recipe took, in place of the one before."""
     path = store.root / RECIPES_NAME

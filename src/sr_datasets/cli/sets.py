@@ -13,29 +13,49 @@ def build_pairs_command(
     recipe: Annotated[str, typer.Argument(help="A recipe: its name, or a YAML file.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the shards.")],
     workers: Annotated[int, typer.Option(min=1, help="Processes; any number writes the same bytes.")] = 1,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Take exactly the clips of the last build of the recipe.")
+    ] = False,
+    lock_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--lock",
+            metavar="FILE",
+            help="Take exactly the clips of this recipes.lock, such as a shared one.",
+        ),
+    ] = None,
     manifest: ManifestOption = None,
     store: StoreOption = None,
 ) -> None:
     """Degrade the fetched clips of a recipe and write its shards.
 
+    Which clips it took, with their SHA-256 and splits, is written to recipes.lock in the data folder.
+
     \b
     Examples:
       sr-data build-pairs demo --out shards/
       sr-data build-pairs cdvl-30 --out cdvl/ --workers 2
+      sr-data build-pairs cdvl-30 --out again/ --lock recipes.lock
     """
     from sr_datasets.build import build_pairs
+    from sr_datasets.built import RECIPES_NAME, read_recipe_lock
     from sr_datasets.catalog import find_recipe
     from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.files import human_bytes
     from sr_datasets.store import Store
 
+    home, chosen = Store(store), find_recipe(recipe)
+    path = lock_file or (home.root / RECIPES_NAME if locked else None)
+    lock = read_recipe_lock(path, chosen.id) if path is not None else None
     with progress_on_stderr() as progress:
         report = build_pairs(
-            find_recipe(recipe), out_dir=out_dir, store=Store(store), workers=workers, progress=progress
+            chosen, out_dir=out_dir, store=home, workers=workers, lock=lock, progress=progress
         )
     if report.duplicates:
         typer.echo(f"left out, same bytes as an earlier clip: {', '.join(report.duplicates)}")
     num_pairs = sum(report.pairs.values())
+    if lock is not None:
+        typer.echo(f"the {num_pairs} clips of {path}")
     asked = f" of the {report.asked} that the recipe asks for" if report.asked is not None else ""
     splits = ", ".join(f"{count} {split}" for split, count in report.pairs.items())
     reused = f", {report.num_reused} of them from an earlier run" if report.num_reused else ""

@@ -315,6 +315,12 @@ def group_digest(
     return digest.hexdigest()
 
 
+def digest_of_rows(rows: Sequence[Row]) -> str:
+    """Return the content digest of rows that make a row group."""
+    parts = ((row.sample_id, row.drawn, pixel_bytes(row.lr), pixel_bytes(row.hr)) for row in rows)
+    return group_digest(parts, shape_of_row(rows[0]))
+
+
 def shard_digest(group_digests: Iterable[str]) -> str:
     """Return the content digest of a shard: SHA-256 of the digests of its row groups, in order."""
     digest = hashlib.sha256()

@@ -19,13 +19,15 @@ from sr_datasets.shards.schema import (
     SCHEMA,
     STATISTICS_COLUMNS,
     Row,
-    group_digest,
-    pixel_bytes,
+    digest_of_rows,
     shape_of_row,
     shard_digest,
     table_of_rows,
 )
 from sr_datasets.shards.sets import ShardSummary, split_of_name
+
+WRITER_KEYS = frozenset({"format", "group_digests", "content_digest", "split"})
+"""Metadata that the writer itself writes."""
 
 
 class ShardWriter:
@@ -54,7 +56,7 @@ class ShardWriter:
         """
         self._path = path
         self._metadata = dict(metadata or {})
-        if taken := self._metadata.keys() & {"format", "group_digests", "content_digest", "split"}:
+        if taken := self._metadata.keys() & WRITER_KEYS:
             raise ValueError(f"metadata keys {sorted(taken)} are written by the shard writer itself")
         self._stack = ExitStack()
         self._partial: Path | None = None
@@ -124,11 +126,7 @@ class ShardWriter:
                 f"write its {len(rows)} rows as several groups"
             )
         self._file.write_table(table_of_rows(rows, shape), row_group_size=len(rows))
-        self._group_digests.append(
-            group_digest(
-                ((row.sample_id, row.drawn, pixel_bytes(row.lr), pixel_bytes(row.hr)) for row in rows), shape
-            )
-        )
+        self._group_digests.append(digest_of_rows(rows))
         self._split = rows[0].split
         self._num_rows += len(rows)
 

@@ -1,0 +1,641 @@
+"""Deletes clips, and what was derived of them on this machine.
+
+Some terms ask for it (those of the CDVL: destroy the copies after use), and so may the person in a video. What
+goes: the clips' files and records, what of them waits in ``.incoming``, their rows in every set that was built from
+this store (shards are rewritten without them, index, ``sr-data.json`` and card too), and their lines in the lists
+of recipes. What stays: rows of other clips, bit for bit, with the same digests of their row groups; so a set has the
+content digest that a build of the remaining list has.
+
+Nothing of it can be left half done. What is to go is written to ``ROOT/forgetting.json`` first; then the records go,
+so that no build takes the clips any more; then files, then rows. A set is no set from its first change to its last
+(``sr-data.json`` is put aside), and shards are replaced whole. After a crash, or where a set could not be changed, the
+next call ends the work. Files are deleted, not overwritten: what disks and backups keep of them is out of reach.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from sr_datasets import catalog
+from sr_datasets.build import CARD_NAME, STATE_NAME, card_of, locked_folder, plan_digest
+from sr_datasets.built import RECIPES_NAME, built_sets, drop_from_recipes, drop_from_register, recipe_locks
+from sr_datasets.errors import SelectionError, ShardError, SrDataError, StoreError
+from sr_datasets.files import disk_errors, human_bytes, locked, remove, write_atomic
+from sr_datasets.models import Model
+from sr_datasets.progress import Progress, Silent
+from sr_datasets.rules import SELECTION, fitting
+from sr_datasets.shards.reader import ShardReader, summarize_shard
+from sr_datasets.shards.schema import digest_of_rows
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    FORGETTING_NAME,
+    INDEX_NAME,
+    SET_NAME,
+    SetInfo,
+    ShardSummary,
+    read_set,
+    write_index,
+    write_set_json,
+)
+from sr_datasets.shards.writer import WRITER_KEYS, ShardWriter
+from sr_datasets.store import Store
+
+JOURNAL_NAME = "forgetting.json"
+"""What is being forgotten, in the store's folder."""
+
+_Name = tuple[str, str]  # source, clip
+
+
+class _Journal(Model):
+    format: Literal[1] = 1
+    clips: tuple[str, ...]
+    paths: tuple[str, ...]
+    """POSIX paths inside the store."""
+    folders: tuple[str, ...]
+    """Sets that were named beside the register."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedFile:
+    """A file or folder of the store."""
+
+    path: Path
+    """Where it is, or was."""
+    size_bytes: int
+    """All of its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearedSet:
+    """A set that lost rows, or is to lose them."""
+
+    path: Path
+    """Its folder."""
+    clips: tuple[str, ...]
+    """The clips that go, ``source/clip`` each."""
+    rows_deleted: int
+    """Rows of them."""
+    rows_left: int
+    """Rows of other clips."""
+    rewritten: tuple[str, ...]
+    """Shards that hold other clips too."""
+    deleted: tuple[str, ...]
+    """Shards that hold none."""
+    content_digest: str = ""
+    """The set's new content digest; empty before the work, and where nothing is left of a set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport:
+    """What was deleted, or is to be deleted, and what was not reached."""
+
+    clips: tuple[str, ...]
+    """``source/clip`` of each."""
+    files: tuple[DeletedFile, ...]
+    """What lay in the store."""
+    sets: tuple[ClearedSet, ...]
+    """Sets with rows of the clips."""
+    recipes: dict[str, int]
+    """Lists of recipes, and how many clips they lose."""
+    gone: tuple[str, ...]
+    """Folders where sets with these clips were built and that are there no more."""
+    problems: tuple[str, ...]
+    """Sets that could not be changed, and why; ``sr-data forget`` goes on with them when it runs again."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the store's files."""
+        return sum(file.size_bytes for file in self.files)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as plain JSON values."""
+        return {
+            "clips": list(self.clips),
+            "files": [{"path": str(file.path), "size_bytes": file.size_bytes} for file in self.files],
+            "sets": [
+                {
+                    "path": str(one.path),
+                    "clips": list(one.clips),
+                    "rows_deleted": one.rows_deleted,
+                    "rows_left": one.rows_left,
+                    "shards_rewritten": list(one.rewritten),
+                    "shards_deleted": list(one.deleted),
+                    "content_digest": one.content_digest,
+                }
+                for one in self.sets
+            ],
+            "recipes": self.recipes,
+            "gone": list(self.gone),
+            "problems": list(self.problems),
+        }
+
+    def to_text(self, *, done: bool) -> str:
+        """Return the report for people.
+
+        Args:
+            done: Whether it was done, or is to be.
+        """
+        verb = "deleted" if done else "to delete"
+        lines = [f"{verb}: {_count(len(self.clips), 'clip')}, {human_bytes(self.size_bytes)} of the store"]
+        lines += [f"  {name}" for name in self.clips]
+        lines += [f"  {file.path} ({human_bytes(file.size_bytes)})" for file in self.files]
+        for one in self.sets:
+            lines.append(
+                f"{verb} in {one.path}: {_count(one.rows_deleted, 'row')} of {_count(len(one.clips), 'clip')}"
+            )
+            lines += [
+                f"  {name}: {'rewritten' if done else 'to be rewritten'} without them"
+                for name in one.rewritten
+            ]
+            lines += [f"  {name}: {verb}" for name in one.deleted]
+            if one.content_digest:
+                lines.append(f"  {_count(one.rows_left, 'row')} left, content digest {one.content_digest}")
+            elif not one.rows_left:
+                lines.append(f"  no row left: the whole set {'was deleted' if done else 'goes'}")
+        lines += [
+            f"{verb} in the list of recipe {recipe_id}: {_count(count, 'clip')}"
+            for recipe_id, count in self.recipes.items()
+        ]
+        lines += ["not reached:"]
+        lines += [f"  {problem}" for problem in self.problems]
+        lines += [
+            f"  {path}: a set with these clips was built there, and is there no more. If it was moved or copied, run "
+            "sr-data forget again with --set FOLDER."
+            for path in self.gone
+        ]
+        lines.append(
+            "  what this tool does not know of: the files that you imported from, copies of sets, pictures and models "
+            "made of them, other machines, backups"
+        )
+        return "\n".join(lines)
+
+
+def plan_forget(store: Store, patterns: Sequence[str], *, sets: Sequence[Path] = ()) -> ForgetReport:
+    """Return what ``forget`` would delete; nothing is changed.
+
+    Args:
+        store: The data folder.
+        patterns: As for ``forget``.
+        sets: As for ``forget``.
+
+    Raises:
+        SelectionError: A pattern fits nothing that is here or was built from here.
+    """
+    work = _Work(store, patterns, sets)
+    found = [_look(folder, work.names) for folder in work.folders]
+    lists = {
+        recipe_id: count
+        for recipe_id, lock in recipe_locks(store.root / RECIPES_NAME).items()
+        if (count := sum(clip.name in work.texts for clip in lock.clips))
+    }
+    return ForgetReport(
+        clips=work.texts,
+        files=tuple(_size_of(path) for path in work.paths if _is_there(path)),
+        sets=tuple(one for one in found if isinstance(one, ClearedSet) and one.clips),
+        recipes=lists,
+        gone=work.gone,
+        problems=tuple(one for one in found if isinstance(one, str)),
+    )
+
+
+def forget(
+    store: Store, patterns: Sequence[str], *, sets: Sequence[Path] = (), progress: Progress | None = None
+) -> ForgetReport:
+    """Delete clips and what was derived of them: originals, records, rows, lines of recipes' lists.
+
+    What an earlier call left undone is done too.
+
+    Args:
+        store: The data folder.
+        patterns: ``cdvl``, ``cdvl/clip``, ``cdvl/*part*``, ``xiph:hd``, or an id alone: a clip of any source, or
+            YouTube's own id of a video, of which every piece goes.
+        sets: Folders of sets to look through beside those that were built from this store here: copies, or sets
+            that were moved.
+        progress: Where the work shows itself.
+
+    Returns:
+        What was deleted and what was not. With ``problems``, call it again when they are solved.
+
+    Raises:
+        SelectionError: A pattern fits nothing that is here or was built from here.
+        SrDataError: The store cannot be written.
+    """
+    progress = progress or Silent()
+    work = _Work(store, patterns, sets)
+    with disk_errors(f"forgetting in {store.root}", store.root), locked(store.root / ".locks" / "forget"):
+        files = tuple(_size_of(path) for path in work.paths if _is_there(path))
+        work.write_journal()
+        store.drop(*work.names)
+        work.delete_files()
+        cleared: list[ClearedSet] = []
+        problems: list[str] = []
+        # Read anew: a build that has not seen the records go has written itself down by now.
+        work.find_folders()
+        with progress.bar("sets", total=len(work.folders), unit="sets") as bar:
+            for folder in work.folders:
+                try:
+                    with disk_errors(str(folder), folder):
+                        one = _clear(folder, work.names)
+                    if one is not None:
+                        cleared.append(one)
+                    drop_from_register(store, [str(folder)], work.texts)
+                except (SrDataError, OSError) as error:
+                    problems.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
+                bar.advance(1)
+        recipes = drop_from_recipes(store, work.texts)
+        if not problems:
+            (store.root / JOURNAL_NAME).unlink()
+    return ForgetReport(work.texts, files, tuple(cleared), recipes, work.gone, tuple(problems))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _size_of(path: Path) -> DeletedFile:
+    inside = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return DeletedFile(path, sum(file.stat().st_size for file in inside if file.exists()))
+
+
+# What is to go
+
+
+class _Work:
+    """What one call deletes, with what an earlier one left."""
+
+    def __init__(self, store: Store, patterns: Sequence[str], sets: Sequence[Path]) -> None:
+        self.store = store
+        self.records = {(record.source, record.clip): record for record in store.records()}
+        self.journal = _read_journal(store.root / JOURNAL_NAME)
+        self.named = [folder.resolve() for folder in sets]
+        if self.journal is not None:
+            self.named += [Path(folder) for folder in self.journal.folders]
+        for folder in self.named:
+            if not _kind_of(folder):
+                read_set(folder)  # says what is there instead
+        known = set(self.records) | {_split(name) for built in built_sets(store) for name in built.clips}
+        known |= {
+            _split(clip.name)
+            for lock in recipe_locks(store.root / RECIPES_NAME).values()
+            for clip in lock.clips
+        }
+        for folder in self.named:
+            known |= _clips_of_set(folder)
+        left = [_split(name) for name in self.journal.clips] if self.journal is not None else []
+        wanted, whole = _resolve(patterns, sorted(known), store)
+        self.names: tuple[_Name, ...] = tuple(sorted({*wanted, *left}))
+        self.texts = tuple(f"{source}/{clip}" for source, clip in self.names)
+        self.own = {name: self._paths_of(name) for name in self.names}
+        self.others = self._other_paths(whole)
+        self.folders: list[Path] = []
+        self.gone: tuple[str, ...] = ()
+        self.find_folders()
+
+    def find_folders(self) -> None:
+        """Find the sets with rows of the clips, and those of them that are gone."""
+        named = set(self.texts)
+        built = {Path(one.path): named & set(one.clips) for one in built_sets(self.store)}
+        hit = [folder for folder, clips in built.items() if clips]
+        self.folders = [folder for folder in dict.fromkeys([*hit, *self.named]) if _kind_of(folder)]
+        self.gone = tuple(str(folder) for folder in hit if not _kind_of(folder))
+
+    @property
+    def paths(self) -> list[Path]:
+        """What goes of the store, each once, folders without what they hold."""
+        every = dict.fromkeys([path for paths in self.own.values() for path in paths] + self.others)
+        return [path for path in every if not any(other in path.parents for other in every)]
+
+    def _paths_of(self, name: _Name) -> list[Path]:
+        """Return what lies in the store of a clip, finished or waiting to be."""
+        source, clip = name
+        record = self.records.get(name)
+        paths = [] if record is None else [self.store.path_of(record)]
+        incoming = self.store.incoming(source)
+        if incoming.is_dir():
+            names = "|".join(re.escape(known) for known in (clip, *_archives_of(source, clip)))
+            waiting = re.compile(rf"\.?({names})(\..*)?", re.DOTALL)
+            paths += [path for path in sorted(incoming.iterdir()) if waiting.fullmatch(path.name)]
+        return paths
+
+    def _other_paths(self, whole: Collection[str]) -> list[Path]:
+        """Return what an earlier call left, and whatever lies in the folders of sources that go whole."""
+        root = self.store.root
+        paths = [root / path for path in self.journal.paths] if self.journal is not None else []
+        for source in whole:
+            if (root / source).is_dir():
+                paths += sorted((root / source).iterdir())
+        return paths
+
+    def write_journal(self) -> None:
+        """Write down what is to go, before anything goes."""
+        journal = _Journal(
+            clips=self.texts,
+            paths=tuple(path.relative_to(self.store.root).as_posix() for path in self.paths),
+            folders=tuple(dict.fromkeys(str(folder) for folder in self.named)),
+        )
+        path = self.store.root / JOURNAL_NAME
+        write_atomic(path, (journal.model_dump_json(indent=1) + "\n").encode(), alone=True)
+
+    def delete_files(self) -> None:
+        """Delete what lies in the store, each clip's files under its lock; what came anew meanwhile stays."""
+        for name, paths in self.own.items():
+            with self.store.lock(*name):
+                if self.store.find(*name) is None:
+                    for path in paths:
+                        remove(path)
+        anew = {self.store.path_of(record) for record in self.store.records()}
+        for path in self.others:
+            if path not in anew:
+                remove(path)
+        for source in {source for source, _ in self.names}:
+            for folder in (self.store.incoming(source), self.store.root / source):
+                with suppress(OSError):  # others still have files there
+                    folder.rmdir()
+
+
+def _read_journal(path: Path) -> _Journal | None:
+    try:
+        return _Journal.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise StoreError(
+            f"{path} does not say what was to be forgotten: {error.errors()[0]['msg']}. Move it away, and name the "
+            "clips to sr-data forget again."
+        ) from error
+
+
+def _split(name: str) -> _Name:
+    source, _, clip = name.partition("/")
+    return source, clip
+
+
+def _archives_of(source: str, clip: str) -> list[str]:
+    """Return the archive that holds a clip, if the catalog knows one."""
+    with suppress(SrDataError):
+        return [one.archive for one in catalog.find_source(source).clips if one.id == clip and one.archive]
+    return []
+
+
+def _resolve(patterns: Sequence[str], known: Sequence[_Name], store: Store) -> tuple[list[_Name], list[str]]:
+    """Return the clips that patterns name, and the sources that they name whole."""
+    sources = {source for source, _ in known} | set(catalog.source_ids())
+    chosen: list[_Name] = []
+    whole: list[str] = []
+    wrong = []
+    for pattern in patterns:
+        parts = SELECTION.fullmatch(pattern)
+        if parts is None or (parts["clip"] is None and parts["group"] is None and pattern not in sources):
+            found = [name for name in known if name[1] == pattern or name[1].startswith(f"yt-{pattern}.")]
+        else:
+            wanted: Sequence[str] = (parts["clip"] or "*",)
+            if parts["group"] is not None:
+                wanted = [item.clip.id for item in catalog.select([pattern])]
+            clips = [clip for source, clip in known if source == parts["source"]]
+            found = [(parts["source"], clip) for clip in fitting(wanted, clips)]
+            if parts["clip"] is None and parts["group"] is None:
+                whole.append(pattern)
+                if not found and (store.root / pattern).is_dir():
+                    continue
+        if not found:
+            wrong.append(
+                f"'{pattern}' fits no clip that is in the store {store.root} or that a set was built of. Known are "
+                f"clips of: {', '.join(sorted({source for source, _ in known})) or 'no source'}."
+            )
+        chosen += found
+    if wrong:
+        raise SelectionError("\n".join(wrong))
+    return chosen, whole
+
+
+# Sets
+
+
+def _kind_of(folder: Path) -> Literal["set", "interrupted", "unfinished", ""]:
+    """Tell what of a set lies in a folder; nothing when it is gone."""
+    if (folder / FORGETTING_NAME).is_file():
+        return "interrupted"
+    if (folder / SET_NAME).is_file():
+        return "set"
+    return "unfinished" if any((folder / DATA_DIR).glob("*.parquet")) else ""
+
+
+def _info_of(folder: Path) -> SetInfo | None:
+    """Return what a set says, or said before it was begun to be changed; None for an unfinished build."""
+    match _kind_of(folder):
+        case "set":
+            return read_set(folder)
+        case "interrupted":
+            try:
+                return SetInfo.model_validate_json((folder / FORGETTING_NAME).read_bytes())
+            except ValidationError as error:
+                raise ShardError(
+                    f"{folder / FORGETTING_NAME} is damaged: {error}. Delete this set."
+                ) from error
+        case _:
+            return None
+
+
+def _clips_of_set(folder: Path) -> set[_Name]:
+    info = _info_of(folder)
+    if info is not None:
+        return {(clip.source, clip.clip) for clip in info.inputs}
+    return {name for path in _shards_of(folder) for name in _names_in(path)}
+
+
+def _shards_of(folder: Path) -> list[Path]:
+    return sorted((folder / DATA_DIR).glob("*.parquet"))
+
+
+def _names_in(path: Path) -> Counter[_Name]:
+    """Return how many rows of which clips a shard holds.
+
+    Raises:
+        ShardError: It cannot be read.
+    """
+    counts: Counter[_Name] = Counter()
+    with closing(ShardReader(path)) as reader:
+        for group in range(reader.num_groups):
+            counts.update(_names_of_group(reader, group))
+    return counts
+
+
+def _names_of_group(reader: ShardReader, group: int) -> list[_Name]:
+    table = reader.read_columns(group, ["source", "clip"])
+    return list(zip(table.column("source").to_pylist(), table.column("clip").to_pylist(), strict=True))
+
+
+def _look(folder: Path, names: Collection[_Name]) -> ClearedSet | str:
+    """Return what a set would lose, or why that cannot be told."""
+    gone: Counter[_Name] = Counter()
+    left = 0
+    rewritten, deleted = [], []
+    try:
+        unfinished = _kind_of(folder) == "unfinished"
+        for path in _shards_of(folder):
+            counts = _names_in(path)
+            hit = Counter({name: count for name, count in counts.items() if name in names})
+            if hit and (unfinished or len(hit) == len(counts)):
+                deleted.append(path.name)
+                gone.update(counts)
+            else:
+                left += counts.total() - hit.total()
+                gone.update(hit)
+                rewritten += [path.name] * bool(hit)
+    except ShardError as error:
+        return str(error)
+    return ClearedSet(folder, _texts(gone, names), gone.total(), left, tuple(rewritten), tuple(deleted))
+
+
+def _texts(found: Iterable[_Name], names: Collection[_Name]) -> tuple[str, ...]:
+    return tuple(f"{source}/{clip}" for source, clip in sorted(found) if (source, clip) in names)
+
+
+def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
+    """Take clips out of a set; None if it has none of them.
+
+    Raises:
+        BuildError: A build is writing into it.
+        ShardError: A shard is damaged; nothing of it was changed.
+    """
+    with locked_folder(folder):
+        for partial in (folder / DATA_DIR).glob(".*.part"):
+            partial.unlink()  # of a build or a forgetting that was killed: the lock says that nobody writes it now
+        info = _info_of(folder)
+        if info is None:
+            return _clear_unfinished(folder, names)
+        before = {path.name: _names_in(path) for path in _shards_of(folder)}
+        interrupted = _kind_of(folder) == "interrupted"
+        if not interrupted:
+            if not any(name in names for counts in before.values() for name in counts):
+                return None
+            if missing := [shard.name for shard in info.shards if shard.name not in before]:
+                raise ShardError(
+                    f"{folder}: {missing[0]} is missing, so nothing was changed in this set. Copy it again, or delete "
+                    "the whole set, then run sr-data forget again."
+                )
+            (folder / SET_NAME).replace(folder / FORGETTING_NAME)
+        kept: list[ShardSummary] = []
+        rewritten, deleted = [], []
+        for name, counts in before.items():
+            path = folder / DATA_DIR / name
+            if counts and all(clip in names for clip in counts):
+                path.unlink()
+                deleted.append(name)
+            elif any(clip in names for clip in counts):
+                kept.append(_rewrite(path, names))
+                rewritten.append(name)
+            else:
+                kept.append(summarize_shard(path))
+        after = _finish(folder, info, kept, names)
+        rows_left = sum(shard.rows for shard in kept)
+        inputs = {(clip.source, clip.clip) for clip in info.inputs}
+        return ClearedSet(
+            folder,
+            _texts(inputs, names),
+            info.rows - rows_left,
+            rows_left,
+            tuple(rewritten),
+            tuple(deleted),
+            after,
+        )
+
+
+def _clear_unfinished(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
+    """Delete the shards of a build that did not end, where they hold a clip that goes."""
+    gone: Counter[_Name] = Counter()
+    left = 0
+    deleted = []
+    for path in _shards_of(folder):
+        counts = _names_in(path)
+        if any(name in names for name in counts):
+            gone.update(counts)
+            deleted.append(path.name)
+            path.unlink()
+        else:
+            left += counts.total()
+    if not deleted:
+        return None
+    if not left:
+        _remove_set(folder)
+    return ClearedSet(folder, _texts(gone, names), gone.total(), left, (), tuple(deleted))
+
+
+def _rewrite(path: Path, names: Collection[_Name]) -> ShardSummary:
+    """Write a shard anew without some clips; whole row groups that stay keep their content digests.
+
+    Raises:
+        ShardError: It is damaged, so that what is kept would not be what was written; it is left as it was.
+    """
+    with closing(ShardReader(path)) as reader:
+        metadata = reader.metadata
+        if not {"group_digests", "inputs", "recipe"} <= metadata.keys():
+            raise ShardError(f"{path} was not written by sr-data build-pairs. {_DELETE_IT}")
+        digests: list[str] = json.loads(metadata["group_digests"])
+        inputs = [
+            clip for clip in json.loads(metadata["inputs"]) if (clip["source"], clip["clip"]) not in names
+        ]
+        made_of = [(clip["source"], clip["clip"], clip["sha256"]) for clip in inputs]
+        own = {key: value for key, value in metadata.items() if key not in WRITER_KEYS} | {
+            "inputs": json.dumps(inputs),
+            "plan": plan_digest(metadata["recipe"], path.name, made_of),
+        }
+        with ShardWriter(path, metadata=own) as writer:
+            for group in range(reader.num_groups):
+                first, count = reader.rows_of(group)
+                rows = [
+                    reader.read_row(first + number)
+                    for number, name in enumerate(_names_of_group(reader, group))
+                    if name not in names
+                ]
+                if len(rows) == count and digest_of_rows(rows) != digests[group]:
+                    raise ShardError(
+                        f"{path}: row group {group} is damaged: its content is not what was written. {_DELETE_IT}"
+                    )
+                if rows:
+                    writer.write_group(rows)
+    return writer.summary
+
+
+_DELETE_IT = "Delete the whole set, run sr-data forget again, and build the set anew."
+
+
+def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Collection[_Name]) -> str:
+    """Write the index, description and card of what is left of a set; return its content digest, if any is left."""
+    if not kept:
+        _remove_set(folder)
+        return ""
+    fresh = write_set_json(
+        folder,
+        recipe=info.recipe,
+        shards=kept,
+        index=write_index(folder, kept),
+        inputs=[clip for clip in info.inputs if (clip.source, clip.clip) not in names],
+        skipped=[clip for clip in info.skipped if (clip.source, clip.clip) not in names],
+        packages={**info.packages, "pyarrow": version("pyarrow")},
+    )
+    write_atomic(folder / CARD_NAME, card_of(fresh).encode())
+    (folder / FORGETTING_NAME).unlink()
+    return fresh.content_digest
+
+
+def _remove_set(folder: Path) -> None:
+    """Delete the files of a set that has no rows left, and its folder if it holds nothing else."""
+    for name in (INDEX_NAME, CARD_NAME, SET_NAME, STATE_NAME, FORGETTING_NAME):
+        remove(folder / name)
+    with suppress(OSError):
+        (folder / DATA_DIR).rmdir()
+    with suppress(OSError):
+        folder.rmdir()
