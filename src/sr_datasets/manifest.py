@@ -57,7 +57,7 @@ class Evidence(Model):
         fields = handler.resolve_ref_schema(handler(schema))
         line = {
             "type": "string",
-            "pattern": rf"^(UNKNOWN$|({'|'.join(Status)}) +\\S)",
+            "pattern": rf"^(UNKNOWN$|({'|'.join(Status)}) +\S)",
             "description": "In one line, such as `SEEN owner/repo:path`.",
         }
         return {"title": "Evidence", "description": cls.__doc__, "anyOf": [line, fields]}
