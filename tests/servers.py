@@ -40,6 +40,9 @@ class FaultServer:
     content_type: str = "application/octet-stream"
     validators: bool = True
     delay_seconds: float = 0.0
+    piece_bytes: int = 1 << 16
+    now_at_once: int = 0
+    most_at_once: int = 0
     tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
@@ -91,10 +94,15 @@ class Handler(BaseHTTPRequestHandler):
             self.owner.asked.append(self.asked)
             waiting = self.owner.faults.get(name, [])
             fault = waiting.pop(0) if waiting else good()
+            self.owner.now_at_once += 1
+            self.owner.most_at_once = max(self.owner.most_at_once, self.owner.now_at_once)
         try:
             fault(self)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
+        finally:
+            with self.owner.lock:
+                self.owner.now_at_once -= 1
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -126,8 +134,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, data: bytes) -> None:
-        for start in range(0, len(data), 1 << 16):
-            piece = data[start : start + (1 << 16)]
+        size = self.owner.piece_bytes
+        for start in range(0, len(data), size):
+            piece = data[start : start + size]
             self.wfile.write(piece)
             self.asked.body_bytes += len(piece)
             if self.owner.delay_seconds:
