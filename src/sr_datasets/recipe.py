@@ -94,7 +94,7 @@ class ClipFilter(Model):
     height: int | None = None
     """Luma rows."""
     scan: tuple[Literal["progressive", "interlaced", "unknown"], ...] = ()
-    """How the stream says its lines were taken; any when empty."""
+    """How its lines were taken, by the stream or else by a look at the frames; any when empty."""
     min_frames: int = 1
     """Fewest frames."""
     facts: str = ""
