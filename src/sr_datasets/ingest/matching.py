@@ -162,17 +162,25 @@ def _by_clip(source: Source, files: list[_Found], folders: list[_Found]) -> dict
     kinds = {clip.id: clip.media for clip in source.clips}
     candidates: dict[str, list[_Found]] = {clip.id: [] for clip in source.clips}
     for found in files:
-        for stem in _stems(found.path):
+        # With the folders before it where the id has them, as those that `manifest new` makes to tell twins apart.
+        longer = [*found.words[:-1], _plain(found.path.stem)]
+        for stem in [*_joined(longer), *_stems(found.path)]:
             clip_id = names.get(stem)
             if clip_id and found.path.suffix.lower() in _suffixes(kinds[clip_id]):
                 candidates[clip_id].append(found)
                 break
     for found in folders:
-        clip_ids = {names[word] for word in found.words if word in names}
+        words = [name for name in _joined(found.words) if name in names] or found.words
+        clip_ids = {names[word] for word in words if word in names}
         for clip_id in sorted(clip_ids):
             if kinds[clip_id] == "frames":
                 candidates[clip_id].append(found)
     return {clip_id: found for clip_id, found in candidates.items() if found}
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Return a path's last words as one, the most of them first, two at least."""
+    return ["_".join(words[-count:]) for count in range(min(len(words), 6), 1, -1)]
 
 
 def _names(source: Source) -> dict[str, str]:
