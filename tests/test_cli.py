@@ -1,11 +1,13 @@
 """The command line: fast to start, exit codes, one sentence for what goes wrong."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from sr_datasets.cli.console import table
@@ -59,6 +61,11 @@ def test_help_starts_without_any_heavy_library():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["list", "xipf"], ["xipf", "Did you mean xiph?"]),
+        (["list", "--where", "heigth>3"], ["heigth", "Did you mean height"]),
+        (["list", "--manifest", "OUT/mine.yaml"], ["OUT/mine.yaml", "cannot be read"]),
+        (["manifest", "check", "OUT/mine.yaml"], ["OUT/mine.yaml", "cannot be read"]),
+        (["manifest", "new", "OUT"], ["OUT is no folder"]),
         (["show", "xipf"], ["xipf", "Did you mean xiph?"]),
         (["show", "xiph/akiyo_cff"], ["akiyo_cff", "akiyo_cif"]),
         (["fetch", "nowhere"], ["nowhere"]),
@@ -101,6 +108,69 @@ def test_list_fits_80_columns_and_knows_every_source(tmp_path: Path):
     for name in ("demo", "xiph", "vid4", "set5", "t91", "cdvl", "espcn-t91", "cdvl-30", "open-30"):
         assert name in result.stdout
     assert json.loads(run("list", "--json", home=tmp_path).stdout)["sources"]
+
+
+def test_list_has_sizes_licences_and_the_way_in_of_each_source(tmp_path: Path):
+    sources = run("list", home=tmp_path).stdout.partition("\n\n")[0]
+    rows = {line.split()[0]: line for line in sources.splitlines()}
+
+    assert "900" in rows["div2k"]
+    assert "4.0 GB" in rows["div2k"]
+    assert "144-2160p" in rows["xiph"]
+    assert "8 licences" in rows["xiph"]
+    assert "import" in rows["cdvl"]
+    assert "made here" in rows["demo"]
+
+
+def test_list_of_a_selection_lists_its_clips(tmp_path: Path):
+    result = run("list", "vid4", "xiph/akiyo_cif", home=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == [
+        "vid4/calendar", "vid4/city", "vid4/foliage", "vid4/walk", "xiph/akiyo_cif",
+    ]  # fmt: skip
+    facts = json.loads(run("list", "xiph/akiyo_cif", "--json", home=tmp_path).stdout)
+    assert facts[0]["rate"] == "30000/1001"
+    assert facts[0]["bytes"] == 45621044
+
+
+def test_list_with_conditions_tells_of_the_clips_that_it_cannot_judge(tmp_path: Path):
+    result = run("list", "--where", "height>=2160 bit_depth=10 frames=300", home=tmp_path)
+
+    assert result.returncode == 0
+    assert "ShakeNDry_2160p_10bit" in result.stdout
+    assert "clips are left out, since a fact that was asked for is not known of them" in result.stderr
+    none = run("list", "vid4", "--where", "height>=9000", home=tmp_path)
+    assert (none.returncode, none.stdout) == (0, "")
+    assert "no clip fits" in none.stderr
+
+
+def test_show_with_conditions_shows_the_clips_that_fit(tmp_path: Path):
+    result = run("show", "vid4", "--where", "height=480", home=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    assert "vid4/foliage" in result.stdout
+    assert "vid4/calendar" not in result.stdout
+
+
+def test_fetch_of_clips_that_do_not_fit_is_an_error(tmp_path: Path):
+    result = run("fetch", "vid4", "--where", "height>=9000", home=tmp_path)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("sr-data: error: no clip fits")
+
+
+def test_the_list_of_thousands_of_clips_is_quick(tmp_path: Path):
+    best = 9.0
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run("list", home=tmp_path).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+    if yaml.__with_libyaml__:
+        assert best < 1.5
 
 
 def test_show_gives_each_fact_with_its_evidence(tmp_path: Path):
