@@ -22,12 +22,20 @@ def main() -> None:
         sys.stderr.write(f"sr-data: error: {error}\n")
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write(
-            "sr-data: interrupted. What was finished is kept, and what came of files under way. To go on, type:\n"
-            f"  sr-data {shlex.join(sys.argv[1:])}\n"
-        )
+        _say_how_to_go_on()
         sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's own answer to a Ctrl-C, which says nothing
+            _say_how_to_go_on()
+        raise
     except BrokenPipeError:
         # The reader of our output went away (`sr-data list | head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _say_how_to_go_on() -> None:
+    sys.stderr.write(
+        "sr-data: interrupted. What was finished is kept, and what came of files under way. To go on, type:\n"
+        f"  sr-data {shlex.join(sys.argv[1:])}\n"
+    )
