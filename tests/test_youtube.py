@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,9 +20,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from clips import Planes, formula_clip
+from typer.testing import CliRunner, Result
 from youtube_site import EXTRACTOR, Site
 
 from sr_datasets import catalog, terms
+from sr_datasets.cli.main import app
 from sr_datasets.errors import FetchError, ManifestError, SelectionError, SrDataError, TermsError
 from sr_datasets.fetch.failures import Patience
 from sr_datasets.fetch.youtube.download import Manners, Outcome, download
@@ -727,3 +730,90 @@ def test_a_damaged_ledger_is_named_and_not_overwritten(content: bytes, tmp_path:
     with pytest.raises(FetchError, match=r"availability\.parquet"):
         Ledger(path).put(entry("AAAAAAAAAAA"))
     assert path.read_bytes() == content
+
+
+# ---- the command line ------------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["fetch", *arguments])
+
+
+def manifest_at(site: Site, name: str, watch: str, folder: Path) -> Path:
+    """Write the packaged manifest with its hosts replaced by our site."""
+    text = (Path(__file__).parents[1] / "manifests" / "sources" / f"{name}.yaml").read_text()
+    text = re.sub(r"https://www\.youtube\.com/watch\?v=\{youtube_id\}", site.url(watch), text)
+    text = re.sub(
+        r"https?://[\w.]*(googleapis\.com/(us\.)?|/)?data\.yt8m\.org/2/download_plans/", site.url(""), text
+    )
+    text = re.sub(r"https?://[\w.]*(googleapis\.com/(us\.)?|/)?data\.yt8m\.org/2/", site.url(""), text)
+    text = re.sub(
+        r"https://research\.google\.com/(youtube8m/csv/2|youtube-bb)/(?=\w+\.(csv|gz))", site.url(""), text
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    assert "googleapis" not in path.read_text().partition("\narchives:")[2]
+    return path
+
+
+@needs_yt_dlp
+def test_the_command_chooses_tells_fetches_and_goes_on(
+    real_data: Path, site: Site, store: Store, tmp_path: Path, pages: str
+):
+    formula_clip(tmp_path / "v.mkv", num_frames=4)
+    offer_8m(site, {"validatear.tfrecord": (real_data / SAMPLE).read_bytes()})
+    by_label = labels_of(real_data)
+    label = max(by_label, key=lambda number: len(by_label[number]))
+    offer_ids(site, by_label[label])
+    for number, record_id in enumerate(by_label[label]):
+        site.video(id_for(record_id), tmp_path / "v.mkv", license=OPEN if number else None)
+    manifest = manifest_at(site, "youtube-8m", pages, tmp_path / "m")
+    common = [
+        "youtube-8m", "--label", f"Label {label}", "--limit", "12", "--part", "validation", "--height", "48",
+        "--manifest", str(manifest), "--store", str(store.root),
+    ]  # fmt: skip
+
+    dry = run(*common, "--dry-run")
+
+    assert dry.exit_code == 0, dry.output
+    assert (
+        f"{len(by_label[label])} videos would be asked for, only those that claim a Creative Commons"
+        in dry.stdout
+    )
+    assert "unauthenticated" in dry.stdout
+    assert site.times_asked("info/") == site.times_asked("watch") == 0
+
+    first = run(*common)
+    assert first.exit_code == 0, first.output
+    assert f"{len(by_label[label]) - 1} of {len(by_label[label])} videos are here" in first.stdout
+    assert "1 claim no Creative Commons licence (--accept-terms" in first.stdout
+
+    second = run(*common, "--accept-terms", "youtube-8m", "--json")
+    assert second.exit_code == 0, second.output
+    events = [json.loads(line) for line in second.stdout.splitlines()]
+    assert events[-1]["event"] == "done"
+    assert (events[-1]["fetched"], events[-1]["present"]) == (1, len(by_label[label]) - 1)
+    assert [line.source for line in terms.acceptances(store)] == ["youtube-8m"]
+    assert len(store.records("youtube-8m")) == len(by_label[label])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["youtube-8m"], "--label NAME --limit N"),
+        (["youtube-8m", "xiph", "--label", "x"], "a command of its own"),
+        (["xiph", "--label", "x"], "--label goes with YouTube's sources"),
+        (["youtube-8m", "--label", "x", "--force"], "--recheck asks again"),
+        (["youtube-bb", "--label", "cat", "--part", "test"], "no part of the annotations"),
+        (["youtube-bb/yt-AAAAAAAAAAA.7ff", "--label", "cat"], "name the source alone"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anything_is_fetched(
+    arguments: list[str], words: str, store: Store
+):
+    result = run(*arguments, "--store", str(store.root))
+
+    assert result.exit_code != 0
+    assert words in " ".join((result.output + str(result.exception)).split())
+    assert not store.root.exists()

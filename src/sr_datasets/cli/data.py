@@ -9,6 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, WhereOption, app
+from sr_datasets.cli.youtube import (
+    CookiesOption,
+    HeightOption,
+    LabelOption,
+    LimitOption,
+    PartOption,
+    RecheckOption,
+    SeedOption,
+    SubstituteOption,
+    YoutubeOptions,
+    fetch_from_youtube,
+)
 
 if TYPE_CHECKING:
     from sr_datasets.ingest import FetchPlan
@@ -74,6 +86,14 @@ def fetch_command(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is here already.")] = False,
     as_json: EventsOption = False,
+    label: LabelOption = None,
+    limit: LimitOption = 10,
+    seed: SeedOption = 0,
+    height: HeightOption = 720,
+    part: PartOption = "train",
+    substitute: SubstituteOption = False,
+    recheck: RecheckOption = False,
+    cookies: CookiesOption = None,
 ) -> None:
     """Bring clips in, check them, and record them in the store.
 
@@ -85,6 +105,7 @@ def fetch_command(
       sr-data fetch xiph/akiyo_cif vid4
       sr-data fetch xiph:hd --dry-run
       sr-data fetch xiph:hd --lock sr-data.lock --limit-rate 5M
+      sr-data fetch youtube-8m --label "Video game" --limit 20 --seed 1
     """
     from sr_datasets import catalog
     from sr_datasets.cli.console import progress_on_stderr
@@ -99,6 +120,26 @@ def fetch_command(
         if source.access == "manual" and not source.clips:
             raise FetchError(explain_manual(source))
     home = Store(store)
+    if (youtube := _youtube_source(selection)) is not None:
+        if force or locked or lock_file is not None or where:
+            raise typer.BadParameter(
+                f"{youtube.id}: --force, --locked, --lock and --where do not go with YouTube, which encodes again now and "
+                "then (--recheck asks again for what did not come)"
+            )
+        options = YoutubeOptions(tuple(label or ()), limit, seed, height, part, substitute, recheck, cookies)
+        fetch_from_youtube(
+            youtube,
+            selection,
+            options,
+            home,
+            accepted=youtube.id in (accept_terms or ()),
+            bytes_per_second=limit_rate,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+        return
+    if label:
+        raise typer.BadParameter("--label goes with YouTube's sources: youtube-8m, youtube-bb")
     found = catalog.find_clips(selection, where=where or (), store=home)
     if not found.clips:
         raise SelectionError(
@@ -129,6 +170,17 @@ def fetch_command(
         progress.event("done", fetched=len(report.fetched), present=len(report.present), size_bytes=size)
     if not as_json:
         typer.echo(report)
+
+
+def _youtube_source(selection: Sequence[str]) -> "Source | None":
+    """Return the YouTube source that a selection names, or None if it names none."""
+    from sr_datasets import catalog
+
+    names = dict.fromkeys(re.split("[/:]", pattern, maxsplit=1)[0] for pattern in selection)
+    found = [source for source in map(catalog.find_source, names) if source.access == "youtube"]
+    if found and len(names) > 1:
+        raise typer.BadParameter(f"{found[0].id} is fetched video by video: give it a command of its own")
+    return found[0] if found else None
 
 
 def _settle_terms(

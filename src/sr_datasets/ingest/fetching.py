@@ -82,6 +82,8 @@ def fetch_clips(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
+    if by_name := [item.id for item in selection if item.source.access == "youtube"]:
+        raise FetchError(f"{by_name[0]} comes through yt-dlp: sr-data fetch {' '.join(by_name[:20])}")
     for source in {item.source.id: item.source for item in selection}.values():
         require_acceptance(source, store, accepted=False)
     if locked is not None:
