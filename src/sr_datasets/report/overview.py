@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def _source_view(source: Source) -> dict[str, Any]:
         "homepage": source.homepage,
         "description": source.description,
         "access": source.access,
-        "how_to_get": [line for line in source.how_to_get.splitlines() if line.strip()],
+        "how_to_get": source.how_to_get.strip(),
         "terms": source.terms,
         "citation": source.citation,
         "year": source.year,
@@ -229,11 +230,21 @@ def _any_has(sources: Iterable[Source], name: str) -> bool:
 
 
 def _column(values: list[Any]) -> list[Any] | dict[str, Any]:
-    """Return values as they are, or each different one once and its numbers, whichever is shorter."""
+    """Return values as they are, or each different one once and its places or runs, whichever is shortest."""
     different = list(dict.fromkeys(values))
     place = {value: number for number, value in enumerate(different)}
-    coded = {"of": different, "at": [place[value] for value in values]}
-    return coded if len(_compact(coded)) < len(_compact(values)) else values
+    places = [place[value] for value in values]
+    runs = [part for number, run in groupby(places) for part in (number, len(list(run)))]
+    coded: list[list[Any] | dict[str, Any]] = [
+        values,
+        {"of": different, "at": places},
+        {"of": different, "runs": runs},
+    ]
+    return min(coded, key=_length)
+
+
+def _length(facts: object) -> int:
+    return len(_compact(facts))
 
 
 def _compact(facts: object) -> str:

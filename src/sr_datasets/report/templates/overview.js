@@ -6,11 +6,17 @@
   const UNKNOWN = "unknown";
   const ROWS = window.innerWidth > 640 ? 100 : 40; // of the table, at first and with each press of "Show more": thousands of clips keep the page light
 
+  const PRINTED = 500; // rows that go to paper
+
   // ---------------------------------------------------------------- what the catalog says
 
   const column = (name) => {
     const stored = facts.clips[name] || [];
-    return Array.isArray(stored) ? stored : stored.at.map((place) => stored.of[place]);
+    if (Array.isArray(stored)) return stored;
+    if (stored.at) return stored.at.map((place) => stored.of[place]);
+    const values = [];
+    for (let n = 0; n < stored.runs.length; n += 2) for (let left = stored.runs[n + 1]; left > 0; left -= 1) values.push(stored.of[stored.runs[n]]);
+    return values;
   };
   const names = Object.keys(facts.clips);
   const columns = names.map(column);
@@ -170,7 +176,7 @@
         if (grid === null) {
           grid = el("table", { class: "grid" }, el("thead", {}, el("tr", {}, el("td"), ...ANSWERS.map((answer) =>
             el("th", { scope: "col" }, answer === "unstated" ? el("abbr", { title: "unstated" }, "n/s") : answer)))), el("tbody"));
-          home.append(el("details", { class: "facet", open: true }, el("summary", {}, "What the licence says"), grid, el("p", { class: "sub" }, "n/s: not stated")));
+          home.append(el("details", { class: "facet", open: window.innerWidth > 900 }, el("summary", {}, "What the licence says"), grid, el("p", { class: "sub" }, "n/s: not stated")));
         }
         grid.tBodies[0].append(el("tr", {}, el("th", { scope: "row" }, facet.label), ...ANSWERS.map((answer) => el("td", {}, checkbox(facet, answer)))));
         continue;
@@ -182,7 +188,7 @@
         facet.countNodes.set(value, count);
         return el("li", {}, el("label", {}, checkbox(facet, value), el("span", {}, value), count));
       }));
-      home.append(el("details", { class: "facet", "data-facet": facet.key, open: facet.open }, el("summary", {}, `${facet.label} `, facet.picked), list));
+      home.append(el("details", { class: "facet", "data-facet": facet.key, open: facet.open && window.innerWidth > 900 }, el("summary", {}, `${facet.label} `, facet.picked), list));
     }
   }
 
@@ -253,7 +259,7 @@
         const name = cell.dataset.class;
         const count = counts.get(`${row.dataset.source} ${name}`) || 0;
         if (!most.has(`${row.dataset.source} ${name}`)) { cell.replaceChildren(el("span", { class: "zero" }, "·")); continue; }
-        const radius = count ? Math.max(1.6, 12 * Math.sqrt(count / top)) : 0;
+        const radius = count ? 2 + 10 * Math.log(count) / Math.log(Math.max(2, top)) : 0;
         cell.replaceChildren(el("button", { type: "button", "aria-label": `${source.id}, ${name}: ${plural(count, "clip")}; show only these`,
           onclick: () => showOnly(source.id, name) },
           svg("svg", { width: 25, height: 25, viewBox: "-12.5 -12.5 25 25", "aria-hidden": "true" }, svg("circle", { r: radius.toFixed(2) })),
@@ -279,8 +285,8 @@
   const MEASURES = [
     { key: "frames", label: "frames", value: (c) => c.frames, format: whole.format },
     { key: "seconds", label: "duration (frames / rate)", value: (c) => c.seconds, format: secondsText, ticks: [0.5, 1, 2, 5, 10, 20, 60, 300, 600, 1200, 3600] },
-    { key: "bytes", label: "file size, published", value: (c) => c.bytes, format: human, decades: true },
-    { key: "decoded", label: "decoded size, computed", value: (c) => c.decoded, format: human, decades: true },
+    { key: "bytes", label: "file size, published", value: (c) => c.bytes, format: human },
+    { key: "decoded", label: "decoded size, computed", value: (c) => c.decoded, format: human },
     { key: "rate", label: "frames per second", value: (c) => c.fps, format: (rate) => String(Math.round(rate * 100) / 100), ticks: [5, 10, 15, 24, 30, 50, 60, 120, 240] },
     { key: "year", label: "year of publication", value: (c) => c.src.year, format: String, linear: true },
   ];
@@ -360,14 +366,14 @@
     const tall = narrow ? 250 : 300;
     const classes = facts.resolutions.filter((name) => clips.some((clip) => clip.class === name));
     const perClass = classes.map((name) => clips.filter((clip) => clip.class === name).length);
-    // Wider for more clips, by the root, so that neither a crowd nor a single clip sets the picture.
+    // Wider for more clips, by the logarithm, so that neither a crowd nor a single clip sets the picture.
     const least = (width - left) / classes.length * (narrow ? 0.8 : 0.6);
-    const roots = perClass.map(Math.sqrt);
-    const sum = roots.reduce((a, b) => a + b, 0) || 1;
+    const weights = perClass.map((count) => Math.log2(1 + count));
+    const sum = weights.reduce((a, b) => a + b, 0) || 1;
     const spare = width - left - least * classes.length;
     const spans = [];
     let x = left;
-    for (const root of roots) { const span = least + spare * root / sum; spans.push({ x, width: span, middle: x + span / 2 }); x += span; }
+    for (const weight of weights) { const span = least + spare * weight / sum; spans.push({ x, width: span, middle: x + span / 2 }); x += span; }
     const capacity = spans.map((span) => Math.max(1, Math.floor((span.width - 6) / pitch)));
 
     const scale = scaleOf(by);
@@ -387,7 +393,7 @@
     let y = bottom + 6;
     for (const lane of lanes) {
       const rows = lane.cells.map((cell, place) => Math.ceil(cell.length / capacity[place]));
-      const most = 9;
+      const most = narrow ? 12 : 9;
       lane.height = Math.max(0, ...rows.map((n) => (n === 0 ? 0 : n > most ? 20 : n * pitch + 8)));
       lane.y = y;
       if (lane.height === 0) continue;
@@ -417,7 +423,7 @@
     if (scale) {
       for (const tick of scale.ticks) {
         picture.append(svg("line", { class: "rule", x1: left - 4, x2: width, y1: yOf(tick), y2: yOf(tick) }));
-        picture.append(svg("text", { class: "tick", x: left - 10, y: yOf(tick) + 4 }, by.format(tick)));
+        picture.append(svg("text", { class: "tick", x: left - 10, y: yOf(tick) + 4 }, by.format(tick).replace(/\.0 /, " ")));
       }
     }
     classes.forEach((name, place) => {
@@ -464,13 +470,14 @@
       if (!lines.has(line)) lines.set(line, []);
       lines.get(line).push(clip);
     }
-    const bars = [...lines].filter(([, inside]) => inside.length > capacity * 4).map(([line]) => line);
+    const crowded = [...lines].filter(([, inside]) => inside.length > capacity * 4).map(([line]) => line);
     for (;;) {
+      const bars = merged(crowded, lines, pitch);
       const places = new Map();
       let failed = null;
-      const room = (line) => (bars.some((one) => Math.abs(one - line) < 2) ? 0 : capacity - (places.get(line) || []).length);
+      const room = (line) => (bars.some((one) => Math.abs(one.y - line * pitch) < BAR / 2 + pitch / 2) ? 0 : capacity - (places.get(line) || []).length);
       for (const [line, inside] of [...lines].sort((a, b) => b[1].length - a[1].length)) {
-        if (bars.includes(line)) continue;
+        if (crowded.includes(line)) continue;
         for (const clip of inside) {
           const free = [0, -1, 1, -2, 2].map((step) => line + step).find((one) => room(one) > 0);
           if (free === undefined) { failed = line; break; }
@@ -479,8 +486,8 @@
         }
         if (failed !== null) break;
       }
-      if (failed !== null) { bars.push(failed); continue; }
-      const points = bars.map((line) => bar(lines.get(line), span, line * pitch));
+      if (failed !== null) { crowded.push(failed); continue; }
+      const points = bars.map((one) => bar(one.clips, span, one.y));
       for (const [line, inside] of places) {
         inside.forEach((clip, n) => points.push({ clip, x: span.middle + (n - (inside.length - 1) / 2) * pitch, y: line * pitch }));
       }
@@ -488,6 +495,20 @@
     }
   }
 
+  /* Makes bars of crowded lines; those that would lie on each other are one, at the mean height of their clips. */
+  function merged(crowded, lines, pitch) {
+    const bars = [...crowded].sort((a, b) => a - b).map((line) => ({ y: line * pitch, clips: lines.get(line) }));
+    for (let n = 1; n < bars.length;) {
+      const [above, below] = [bars[n - 1], bars[n]];
+      if (below.y - above.y >= BAR + 2) { n += 1; continue; }
+      const clips = [...above.clips, ...below.clips];
+      bars.splice(n - 1, 2, { y: (above.y * above.clips.length + below.y * below.clips.length) / clips.length, clips });
+      n = Math.max(1, n - 1);
+    }
+    return bars;
+  }
+
+  const BAR = 14; // height of a bar, pixels
   const bar = (list, span, y) => ({ clips: list, x: span.middle, y, width: span.width - 10 });
 
   function drawBar(picture, point, tint) {
@@ -499,11 +520,12 @@
     let x = point.x - point.width / 2;
     for (const [shade, count] of [...parts].sort((a, b) => a[0] - b[0])) {
       const width = point.width * count / point.clips.length;
-      picture.append(svg("rect", { class: shade === 100 ? "ghost" : `bar ${shadeClass(shade === 99 ? -1 : shade)}`, x, y: point.y - 7, width, height: 14, rx: 2 }));
+      picture.append(svg("rect", { class: shade === 100 ? "ghost" : `bar ${shadeClass(shade === 99 ? -1 : shade)}`, x, y: point.y - BAR / 2, width, height: BAR, rx: 2 }));
       x += width;
     }
-    const text = whole.format(point.clips.filter((clip) => clip.shown).length);
-    picture.append(svg("rect", { x: point.x - text.length * 3.4 - 4, y: point.y - 6.5, width: text.length * 6.8 + 8, height: 13, rx: 3, class: "bar-label" }));
+    const count = point.clips.filter((clip) => clip.shown).length;
+    if (count === 0) return;
+    const text = whole.format(count);
     picture.append(svg("text", { class: "bar-count", x: point.x, y: point.y + 3.7 }, text));
   }
 
@@ -525,7 +547,7 @@
     let least = 14;
     for (const point of chart.points) {
       const dx = point.clip ? Math.abs(point.x - x) : Math.max(0, Math.abs(point.x - x) - point.width / 2);
-      const far = Math.hypot(dx, point.clip ? point.y - y : Math.max(0, Math.abs(point.y - y) - 7));
+      const far = Math.hypot(dx, point.clip ? point.y - y : Math.max(0, Math.abs(point.y - y) - BAR / 2));
       if (far < least) { best = point; least = far; }
     }
     return best;
@@ -681,13 +703,16 @@
     $("all").hidden = left <= ROWS;
   }
 
+  // A long name breaks behind an underscore, before it breaks anywhere.
+  const breakable = (name) => name.split(/(?<=_)/).flatMap((part, n) => (n ? [el("wbr"), part] : [part]));
+
   function rowOf(clip) {
     const brief = [sizeText(clip) || "size unknown", clip.media === "image" ? null : clip.fps === null ? "rate unknown" : `${rateText(clip)} fps`,
       clip.bits === null ? "samples unknown" : `${clip.bits} bit ${clip.chroma}`, clip.lic.name].filter(Boolean).join(" · ");
     return el("tr", {}, ...COLUMNS.map((head) => {
       if (head.key === "clip") {
         return el("th", { scope: "row" }, el("button", { type: "button", class: "link", onclick: () => openClip(clip) },
-          el("span", { class: "source-part" }, `${clip.src.id}/`), clip.id), el("span", { class: "brief" }, brief));
+          el("span", { class: "source-part" }, `${clip.src.id}/`), ...breakable(clip.id)), el("span", { class: "brief" }, brief));
       }
       const text = head.cell ? head.cell(clip) : head.value(clip);
       const cell = el("td", { class: [head.number ? "num" : "", head.wide ? "wide" : ""].join(" ").trim() || null });
@@ -857,14 +882,16 @@
   // The mouse leaves its mark behind when the page scrolls; a mark of the keyboard stays.
   window.addEventListener("scroll", () => pointAt(chart && chart.byKey ? chart.at : null), { passive: true });
   new ResizeObserver(() => { if ($("plot").clientWidth !== drawnWidth) requestAnimationFrame(drawChart); }).observe($("plot"));
-  // On paper there is no button to press: all rows, and every licence and citation.
+  // On paper there is no button to press: more rows, and the licence and citation of every source that is shown.
   let closed = [];
   window.addEventListener("beforeprint", () => {
-    rowsShown = Infinity;
+    rowsShown = PRINTED;
     drawRows();
-    closed = [...document.querySelectorAll(".source:not([open])")];
+    const left = shown.length - PRINTED;
+    $("left-out").textContent = left > 0 ? `${plural(left, "clip")} more: choose some by the filters, or print the list of sr-data list.` : "";
+    closed = [...document.querySelectorAll(".source:not([open]):not(.out)")];
     for (const part of closed) part.open = true;
   });
-  window.addEventListener("afterprint", () => { rowsShown = ROWS; drawRows(); for (const part of closed) part.open = false; });
+  window.addEventListener("afterprint", () => { rowsShown = ROWS; drawRows(); $("left-out").textContent = ""; for (const part of closed) part.open = false; });
   update();
 })();
