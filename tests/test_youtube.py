@@ -33,6 +33,7 @@ from sr_datasets.fetch.youtube.ledger import Entry, Ledger, ledger_of
 from sr_datasets.fetch.youtube.names import Piece
 from sr_datasets.fetch.youtube.resolver import Resolver
 from sr_datasets.fetch.youtube.tfrecord import iter_records
+from sr_datasets.forget import forget
 from sr_datasets.ingest.youtube import Wish, fetch_youtube, iter_candidates
 from sr_datasets.manifest import AddressPattern, Evidence, RemoteFile, Source
 from sr_datasets.progress import Silent
@@ -720,6 +721,39 @@ def test_a_forgotten_video_leaves_its_id_and_nothing_else_and_is_not_fetched_aga
         report = fetch(source_at(site, "youtube-8m"), Wish(clips=tuple(clips)), store)
         assert [each.status for each in report.entries] == ["forgotten"]
         assert site.asked == []
+
+
+@needs_yt_dlp
+def test_forget_takes_a_video_out_of_store_and_ledger_and_keeps_it_out(
+    site: Site, store: Store, tmp_path: Path, pages: str
+):
+    formula_clip(tmp_path / "v.mkv", num_frames=4)
+    for youtube_id in ("AAAAAAAAAAA", "BBBBBBBBBBB"):
+        site.video(youtube_id, tmp_path / "v.mkv", license=OPEN, title=f"Title {youtube_id}")
+    source = source_at(site, "youtube-8m", watch=pages)
+    wish = Wish(clips=(Piece("AAAAAAAAAAA").clip_id, Piece("BBBBBBBBBBB").clip_id), height=48)
+    fetch(source, wish, store)
+
+    report = forget(store, ["AAAAAAAAAAA"])
+    again = fetch(source, wish, store)
+
+    assert report.clips == (f"youtube-8m/{Piece('AAAAAAAAAAA').clip_id}",)
+    assert [record.clip for record in store.records()] == [Piece("BBBBBBBBBBB").clip_id]
+    assert [entry.status for entry in again.entries] == ["forgotten", "ok"]
+    left = b"".join(path.read_bytes() for path in store.root.rglob("*") if path.is_file())
+    assert b"Title AAAAAAAAAAA" not in left
+    assert b"Title BBBBBBBBBBB" in left
+
+
+def test_a_piece_that_is_forgotten_leaves_the_other_pieces_of_its_video(tmp_path: Path):
+    ledger = Ledger(tmp_path / "availability.parquet")
+    pieces = [Piece("AAAAAAAAAAA", start, start + 1000) for start in (0, 5000)]
+    ledger.put(*(Entry(piece.clip_id, "", piece.youtube_id, "ok", DAY) for piece in pieces))
+
+    ledger.drop(pieces[0].clip_id)
+
+    assert [each.clip for each in ledger.entries()] == [pieces[1].clip_id]
+    assert ledger.forgotten() == set()
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"{}", b"PAR1" + bytes(100) + b"PAR1"])

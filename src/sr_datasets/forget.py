@@ -12,6 +12,7 @@ so that no build takes the clips any more; then files, then rows. A set is no se
 next call ends the work. Files are deleted, not overwritten: what disks and backups keep of them is out of reach.
 """
 
+import datetime
 import json
 import re
 from collections import Counter
@@ -251,9 +252,27 @@ def forget(
                     problems.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
                 bar.advance(1)
         recipes = drop_from_recipes(store, work.texts)
+        _forget_on_ledgers(store, work.names)
         if not problems:
             (store.root / JOURNAL_NAME).unlink()
     return ForgetReport(work.texts, files, tuple(cleared), recipes, work.gone, tuple(problems))
+
+
+def _forget_on_ledgers(store: Store, names: Sequence[_Name]) -> None:
+    """Drop titles and uploaders of YouTube videos, and keep a video of which nothing is left from coming again."""
+    from sr_datasets.fetch.youtube.ledger import ledger_of
+    from sr_datasets.fetch.youtube.names import piece_of
+
+    today = datetime.datetime.now(datetime.UTC).date()
+    for source, clip in names:
+        piece, ledger = piece_of(clip), ledger_of(store.root, source)
+        if piece is None or not ledger.path.exists():
+            continue
+        others = [piece_of(record.clip) for record in store.records(source)]
+        if any(other is not None and other.youtube_id == piece.youtube_id for other in others):
+            ledger.drop(clip)
+        else:
+            ledger.forget(piece.youtube_id, today=today)
 
 
 def _count(number: int, noun: str) -> str:

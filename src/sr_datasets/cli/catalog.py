@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sr_datasets.manifest import Source
     from sr_datasets.recipe import Recipe
 
-_WAYS = {"download": "fetch", "manual": "import", "generated": "made here"}
+_WAYS = {"download": "fetch", "manual": "import", "generated": "made here", "youtube": "by label"}
 
 
 @app.command("list")

@@ -164,6 +164,11 @@ class Ledger:
             self._write([*rest, Entry("", "", youtube_id, "forgotten", today)])
         return sorted(entry.clip for entry in entries if entry.youtube_id == youtube_id and entry.clip)
 
+    def drop(self, clip: str) -> None:
+        """Delete the entry of one clip, which may come again."""
+        with self._alone():
+            self._write([entry for entry in self.entries() if entry.clip != clip])
+
     def forgotten(self) -> set[str]:
         """Return YouTube's ids of what was forgotten."""
         return {entry.youtube_id for entry in self.entries() if entry.status == "forgotten"}
