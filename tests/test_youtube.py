@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -29,7 +30,7 @@ from sr_datasets.errors import FetchError, ManifestError, SelectionError, SrData
 from sr_datasets.fetch.failures import Patience
 from sr_datasets.fetch.youtube.download import Manners, Outcome, download
 from sr_datasets.fetch.youtube.example import parse_example
-from sr_datasets.fetch.youtube.ledger import Entry, Ledger, ledger_of
+from sr_datasets.fetch.youtube.ledger import Entry, Ledger, Status, ledger_of
 from sr_datasets.fetch.youtube.names import Piece
 from sr_datasets.fetch.youtube.resolver import Resolver
 from sr_datasets.fetch.youtube.tfrecord import iter_records
@@ -851,3 +852,11 @@ def test_what_does_not_go_together_is_said_before_anything_is_fetched(
     assert result.exit_code != 0
     assert words in " ".join((result.output + str(result.exception)).split())
     assert not store.root.exists()
+
+
+def test_the_tutorial_names_every_status_and_only_options_that_there_are():
+    page = (Path(__file__).parents[1] / "docs" / "youtube.md").read_text()
+    options = set(re.findall(r"--[a-z][a-z-]+", run("--help").stdout))
+
+    assert all(f"`{status}`" in page for status in get_args(Status))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) <= options
