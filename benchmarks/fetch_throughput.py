@@ -89,7 +89,7 @@ def curl_seconds(urls: list[str], folder: Path, *, parallel: int) -> float:
     )
     command = ["curl", "--silent", "--fail", "--config", str(config)]
     if parallel > 1:
-        command += ["--parallel", "--parallel-max", str(parallel)]
+        command += ["--no-progress-meter", "--parallel", "--parallel-max", str(parallel)]
     start = time.perf_counter()
     subprocess.run(command, check=True)
     seconds = time.perf_counter() - start
