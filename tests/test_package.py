@@ -29,6 +29,8 @@ def test_the_wheel_ships_every_manifest_and_the_type_marker(wheel: Path):
 
     for path in (ROOT / "manifests").rglob("*.yaml"):
         assert f"sr_datasets/{path.relative_to(ROOT)}" in names
+    for path in (ROOT / "src" / "sr_datasets" / "report" / "templates").iterdir():
+        assert f"sr_datasets/report/templates/{path.name}" in names
     assert "sr_datasets/py.typed" in names
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
     assert wheel.stat().st_size < 2_000_000

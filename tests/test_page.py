@@ -190,9 +190,10 @@ def small(tmp_path: Path) -> Path:
         tmp_path / "small.html",
         source(
             "alpha",
-            clip("far", **HD, num_frames=500, size_bytes=2_000_000),
+            clip("far", **HD, mirrors=("https://example.org/far.y4m",), num_frames=500, size_bytes=2_000_000),
             clip(
                 "near",
+                mirrors=("https://example.org/near.y4m",),
                 width=352,
                 height=288,
                 num_frames=300,
@@ -621,6 +622,8 @@ def test_facts_that_nobody_published_are_called_unknown(page: Page, tmp_path: Pa
     assert marks_of(page) == 1
     said = point_at_first_mark(page)
     assert said.count("unknown") >= 6
+    page.one("#rows button").click()
+    assert "sr-data import blank FILES" in page.text("#clip")  # no address is known to fetch it from
 
 
 @pytest.mark.parametrize("clips", [(), (clip("one", media="image", width=9, height=9, num_frames=1),)])

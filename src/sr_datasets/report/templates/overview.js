@@ -733,14 +733,15 @@
       return marks.map((mark) => el("span", { class: "badge" }, mark));
     };
     const line = (name, value, ...parts) => [el("dt", {}, name), el("dd", {}, value === null || value === undefined ? unknown() : value, ...(value === null || value === undefined ? [] : badge(...parts)))];
-    const command = clip.src.access === "manual" ? `sr-data import ${clip.src.id} FILES` : `sr-data fetch ${clip.src.id}/${clip.id}`;
+    const brought = clip.src.access === "manual" || clip.access === "unknown address"; // nothing can fetch it: a person brings it
+    const command = brought ? `sr-data import ${clip.src.id} FILES` : `sr-data fetch ${clip.src.id}/${clip.id}`;
     const licence = el("div", { class: "license" },
       el("p", {}, el("b", {}, clip.lic.name), clip.lic.url ? " " : null, clip.lic.url ? link(clip.lic.url) : null),
       el("ul", { class: "answers" }, ...duties.map(([, label], place) => el("li", { class: clip.lic.answers[place] }, `${label}: `, el("b", {}, clip.lic.answers[place])))),
       clip.lic.terms ? el("p", { class: "terms" }, clip.lic.terms) : null);
     const inside = clip.archive ? `in the archive ${clip.archive}${clip.archiveBytes ? ` of ${human(clip.archiveBytes)}` : ", whose size is unknown"}` : null;
     const parts = [
-      el("div", { class: "head" }, el("h2", { id: "clip-title" }, `${clip.src.id}/${clip.id}`), el("button", { type: "button", onclick: () => $("clip").close() }, "Close")),
+      el("div", { class: "head" }, el("h2", { id: "clip-title" }, `${clip.src.id}/`, ...breakable(clip.id)), el("button", { type: "button", onclick: () => $("clip").close() }, "Close")),
       clip.notes ? el("p", {}, clip.notes) : null,
       el("dl", { class: "facts" },
         ...line("Kind", MEDIA[clip.media]),
@@ -757,7 +758,7 @@
         ...(clip.groups ? line("Groups", clip.groups) : [])),
       el("p", { class: "sub" }, "Marks say how a fact is known; ", el("code", {}, `sr-data show ${clip.src.id}/${clip.id}`), " prints the evidence."),
       el("h3", {}, "Licence"), licence,
-      el("h3", {}, clip.src.access === "manual" ? "To bring it in" : "To fetch it"), citable(command, "Copy", "code"),
+      el("h3", {}, brought ? "To bring it in" : "To fetch it"), citable(command, "Copy", "code"),
       el("h3", {}, "Citation"), citable(clip.src.cite, "Copy text", "p"),
       clip.src.bibtex ? citable(clip.src.bibtex.trim(), "Copy BibTeX", "pre") : null,
       el("p", {}, el("a", { href: `#source-${clip.src.id}`, onclick: () => { $("clip").close(); openSource(clip.src.id); } }, `All of ${clip.src.title}`)),
