@@ -19,7 +19,7 @@ from sr_datasets.catalog import archive_of
 from sr_datasets.errors import DecodeError, FetchError, ManifestError, SelectionError, SrDataError
 from sr_datasets.fetch import http
 from sr_datasets.fetch.failures import PATIENT, Patience
-from sr_datasets.fetch.youtube.boundingboxes import find_class, iter_annotations, segments_of
+from sr_datasets.fetch.youtube.boundingboxes import Annotation, find_class, iter_annotations, segments_of
 from sr_datasets.fetch.youtube.download import Manners, Outcome, download, require_yt_dlp
 from sr_datasets.fetch.youtube.example import parse_example
 from sr_datasets.fetch.youtube.ledger import Entry, Ledger, Status, ledger_of
@@ -45,6 +45,7 @@ PARTS = ("train", "validation")
 """Parts of the annotations."""
 # Rows of one object can stand alone; a piece shorter than this has hardly a frame.
 _LEAST_MS = 1000
+_ROWS_AT_ONCE = 10_000
 # So many failures one after another are no matter of single videos.
 _MOST_FAILURES = 5
 
@@ -244,11 +245,11 @@ def _by_class(files: "_Annotations", wish: Wish) -> Iterator[Candidate]:
     """Yield the pieces of YouTube-BoundingBoxes that show a class, none over another one of the same video."""
     classes = {find_class(name) for name in wish.labels}
     table = files.named(f"yt_bb_detection_{wish.part}.csv.gz")
-    files.progress.log(f"{files.source.id}: reading {table.path.name}")
-    rows = (row for row in iter_annotations(table.path) if row.class_id in classes)
+    rows = _counted(iter_annotations(table.path), f"{files.source.id}/{table.path.name}", files.progress)
+    mine = (row for row in rows if row.class_id in classes)
     segments = {
         segment.key: segment
-        for segment in segments_of(rows)
+        for segment in segments_of(mine)
         if segment.end_ms - segment.start_ms >= _LEAST_MS
     }
     taken: dict[str, list[Piece]] = {}
@@ -261,6 +262,15 @@ def _by_class(files: "_Annotations", wish: Wish) -> Iterator[Candidate]:
             continue
         others.append(piece)
         yield Candidate("", piece, (segment.class_name,), not table.authenticated)
+
+
+def _counted(rows: Iterator[Annotation], label: str, progress: Progress) -> Iterator[Annotation]:
+    """Pass rows on, and show how many went by: a table has millions."""
+    with progress.bar(label, total=None, unit="rows") as bar:
+        for number, row in enumerate(rows, start=1):
+            if number % _ROWS_AT_ONCE == 0:
+                bar.advance(_ROWS_AT_ONCE)
+            yield row
 
 
 def _overlap(one: Piece, other: Piece) -> bool:
