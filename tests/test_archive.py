@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from sr_datasets.errors import FetchError, MissingExtraError, SrDataError
-from sr_datasets.fetch.archive import Limits, extract, list_members
+from sr_datasets.fetch import archive as archive_module
+from sr_datasets.fetch.archive import Limits, Want, extract, extract_each, list_members
 
 FRAMES = {f"Set/calendar/{index:03d}.png": bytes([index]) * (1000 + index) for index in range(1, 6)}
 OTHERS = {"Set/calendar.txt": b"list", "Set/LR/calendar/001.png": b"small", "Set/city/001.png": b"city"}
@@ -317,3 +318,98 @@ def test_a_real_frame_survives_the_way_through_an_archive(tmp_path: Path, real_d
     assert [hashlib.sha256(file.read_bytes()).digest() for file in files] == [
         hashlib.sha256(frame.read_bytes()).digest() for frame in frames
     ]
+
+
+# ---- several groups at once --------------------------------------------------------------------------------
+
+
+def packed(path: Path, members: dict[str, bytes]) -> Path:
+    """Write an archive of the kind that its name says."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as opened:
+            for name, body in members.items():
+                opened.writestr(name, body)
+    elif path.suffix == ".7z":
+        py7zr = pytest.importorskip("py7zr")
+        with py7zr.SevenZipFile(path, "w") as opened_7z:
+            for name, body in members.items():
+                opened_7z.writestr(body, name)
+    else:
+        with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as opened_tar:
+            for name, body in members.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(body)
+                opened_tar.addfile(info, io.BytesIO(body))
+    return path
+
+
+CLIPS = {f"all/{clip}/{frame}.png": f"{clip}{frame}".encode() * 50 for clip in "cab" for frame in range(3)}
+
+
+def wants(tmp_path: Path, clips: str = "abc", count: int = 3) -> list[Want]:
+    return [Want([f"all/{clip}/*.png"], tmp_path / f"{clip}.out", count, f"clip {clip}") for clip in clips]
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 400, 1 << 20])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tgz", "7z"])
+def test_groups_come_in_the_order_asked_each_with_its_own_files(tmp_path: Path, kind: str, batch_bytes: int):
+    path = packed(tmp_path / f"all.{kind}", CLIPS)
+
+    found = [
+        (want.name, [file.read_bytes() for file in files])
+        for want, files in extract_each(path, wants(tmp_path), batch_bytes=batch_bytes)
+    ]
+
+    assert found == [
+        (f"clip {clip}", [CLIPS[f"all/{clip}/{frame}.png"] for frame in range(3)]) for clip in "abc"
+    ]
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "a.out", "b.out", "c.out"}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tgz", "7z"])
+def test_two_groups_may_want_the_same_member(tmp_path: Path, kind: str):
+    path = packed(tmp_path / f"all.{kind}", CLIPS)
+    both = [Want(["**/0.png", "all/a/0.png"], tmp_path / out, 1, out) for out in ("x", "y")]
+
+    found = [files[0].read_bytes() for _, files in extract_each(path, both)]
+
+    assert found == [CLIPS["all/a/0.png"]] * 2
+
+
+def test_a_compressed_tar_is_read_twice_for_hundreds_of_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    members = {f"{number:03}.png": bytes([number % 251]) * 9 for number in range(300)}
+    path = packed(tmp_path / "all.tgz", members)
+    looks = []
+    entries = archive_module._PackedTar._entries
+    monkeypatch.setattr(
+        archive_module._PackedTar, "_entries", lambda self: (looks.append(1), entries(self))[1]
+    )
+    several = [Want([f"{number:03}.png"], tmp_path / f"{number}", 1, "x") for number in range(300)]
+
+    assert sum(len(files) for _, files in extract_each(path, several)) == 300
+    assert len(looks) == 2
+
+
+def test_a_group_that_no_member_fits_does_not_keep_the_others_from_coming(tmp_path: Path):
+    path = packed(tmp_path / "all.zip", CLIPS)
+    came = []
+    groups = extract_each(path, [*wants(tmp_path, "a"), *wants(tmp_path, "bx", 4), *wants(tmp_path, "c")])
+
+    with pytest.raises(FetchError) as caught:
+        came.extend(want.name for want, _ in groups)
+
+    assert came == ["clip a", "clip c"]
+    assert "clip b: expected 4 member(s)" in str(caught.value)
+    assert "clip x: expected 4 member(s)" in str(caught.value)
+
+
+def test_what_nobody_took_is_deleted_when_the_work_ends(tmp_path: Path):
+    path = packed(tmp_path / "all.zip", CLIPS)
+
+    groups = extract_each(path, wants(tmp_path))
+    next(groups)
+    groups.close()
+
+    assert {entry.name for entry in tmp_path.iterdir()} == {"all.zip", "a.out"}

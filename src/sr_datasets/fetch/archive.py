@@ -8,11 +8,12 @@ beyond ``Limits`` are refused; checksums that the format carries are tested; the
 import io
 import lzma
 import re
+import shutil
 import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,8 @@ from sr_datasets.fetch.unpacked import (
 )
 from sr_datasets.files import disk_errors, human_bytes, move_into_place, remove, require_space, sync_file
 
+_BATCH_BYTES = 1 << 30
+_MOST_TOLD = 20
 _COPY_BYTES = 1 << 20
 
 
@@ -43,6 +46,21 @@ class Member:
     """Its size when unpacked, as the archive states it."""
     problem: str = ""
     """Why it must not be unpacked, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Members of an archive that belong together, such as those of one clip."""
+
+    patterns: Sequence[str]
+    """Glob patterns of member paths, where ``*`` stays within a folder and ``**/`` is any number of folders. The
+    first pattern with ``expected_count`` members is used, and no other."""
+    out_dir: Path
+    """The folder to make; it is replaced when it exists."""
+    expected_count: int | None
+    """How many members are wanted; None for any number from 1."""
+    name: str
+    """What messages call it."""
 
 
 def extract(
@@ -59,10 +77,9 @@ def extract(
     Args:
         archive_path: A zip, 7z or tar file (the last also compressed), or a single file that is compressed with xz,
             gzip or bzip2, whose only member has its name without the ending; told by its first bytes.
-        patterns: Glob patterns of member paths, where ``*`` stays within a folder and ``**/`` is any number
-            of folders. The first pattern with ``expected_count`` members is used, and no other.
-        out_dir: The folder to make; it is replaced when it exists.
-        expected_count: How many members are wanted; None for any number from 1.
+        patterns: As ``Want.patterns``.
+        out_dir: As ``Want.out_dir``.
+        expected_count: As ``Want.expected_count``.
         limits: Bounds of the output.
         name: What messages call the archive; its file name by default.
 
@@ -74,28 +91,94 @@ def extract(
         MissingExtraError: It is a 7z file and py7zr is not installed.
         SrDataError: The disk is full.
     """
-    name = name or archive_path.name
-    temporary = out_dir.with_name(f".{out_dir.name}.unpacking")
-    with disk_errors(name, out_dir.parent), _damage_of(name), _open(archive_path, name, limits) as archive:
-        wanted = _choose(archive.members(), patterns, expected_count, name)
-        _check(wanted, archive_path.stat().st_size, limits, name)
-        require_space(out_dir.parent, sum(member.size_bytes for member in wanted), f"unpacking {name}")
-        remove(temporary)
-        temporary.mkdir(parents=True)
-        try:
-            archive.unpack(wanted, temporary)
-            for member in wanted:
-                path = temporary / PurePosixPath(member.name).name
-                if path.stat().st_size != member.size_bytes:
-                    raise FetchError(
-                        f"{name}: member {member.name} has {path.stat().st_size} bytes, the archive's directory "
-                        f"says {member.size_bytes}: the archive is damaged. Delete it and fetch it again."
-                    )
-                sync_file(path)
-            move_into_place(temporary, out_dir)
-        finally:
-            remove(temporary)
-    return sorted(out_dir / PurePosixPath(member.name).name for member in wanted)
+    want = Want(patterns, out_dir, expected_count, name or archive_path.name)
+    ((_, files),) = list(extract_each(archive_path, [want], limits=limits))
+    return files
+
+
+def extract_each(
+    archive_path: Path, wants: Sequence[Want], *, limits: Limits = LIMITS, batch_bytes: int = _BATCH_BYTES
+) -> Generator[tuple[Want, list[Path]]]:
+    """Unpack several groups of members, opening the archive once and reading it as few times as can be.
+
+    A compressed tar has to be read from its start for each look into it, which for hundreds of pictures takes
+    hours: groups are unpacked together, as many as ``batch_bytes`` hold, before they are handed out one by one.
+
+    Args:
+        archive_path: As for ``extract``.
+        wants: The groups. No two may name one folder.
+        limits: Bounds of the output of one group.
+        batch_bytes: About how much may lie unpacked beside what was handed out.
+
+    Yields:
+        Each group with its unpacked files, sorted by name, in the order of ``wants``.
+
+    Raises:
+        FetchError: As ``extract``. Groups that no pattern fits, or whose members are unsafe, do not keep the others
+            from coming: they are told of at the end.
+        MissingExtraError: As ``extract``.
+        SrDataError: As ``extract``.
+    """
+    name = wants[0].name if len(wants) == 1 else archive_path.name
+    with _damage_of(name), _open(archive_path, name, limits) as archive:
+        members = archive.members()
+        problems: list[str] = []
+        batch: list[tuple[Want, list[Member]]] = []
+        size = 0
+        for want in wants:
+            try:
+                wanted = _choose(members, want.patterns, want.expected_count, want.name)
+                _check(wanted, archive_path.stat().st_size, limits, want.name)
+            except FetchError as error:
+                problems.append(str(error))
+                continue
+            own = sum(member.size_bytes for member in wanted)
+            if batch and size + own > batch_bytes:
+                yield from _unpack_batch(archive, batch)
+                batch, size = [], 0
+            batch.append((want, wanted))
+            size += own
+        if batch:
+            yield from _unpack_batch(archive, batch)
+    if problems:
+        more = f"\nand {len(problems) - _MOST_TOLD} more" if len(problems) > _MOST_TOLD else ""
+        raise FetchError("\n".join(problems[:_MOST_TOLD]) + more)
+
+
+def _unpack_batch(
+    archive: "_Archive", batch: Sequence[tuple[Want, list[Member]]]
+) -> Iterator[tuple[Want, list[Path]]]:
+    places: list[tuple[Member, Path]] = []
+    folders: list[Path] = []
+    done = 0
+    try:
+        first = batch[0][0]
+        with disk_errors(first.name, first.out_dir.parent):
+            size = sum(member.size_bytes for _, wanted in batch for member in wanted)
+            require_space(first.out_dir.parent, size, f"unpacking {first.name}")
+            for want, wanted in batch:
+                folder = want.out_dir.with_name(f".{want.out_dir.name}.unpacking")
+                folders.append(folder)
+                remove(folder)
+                folder.mkdir(parents=True)
+                places += [(member, folder / PurePosixPath(member.name).name) for member in wanted]
+            archive.unpack(places)
+        for (want, wanted), folder in zip(batch, folders, strict=True):
+            with disk_errors(want.name, want.out_dir.parent):
+                for member in wanted:
+                    path = folder / PurePosixPath(member.name).name
+                    if path.stat().st_size != member.size_bytes:
+                        raise FetchError(
+                            f"{want.name}: member {member.name} has {path.stat().st_size} bytes, the archive's "
+                            f"directory says {member.size_bytes}: the archive is damaged. Delete it and fetch it again."
+                        )
+                    sync_file(path)
+                move_into_place(folder, want.out_dir)
+            done += 1
+            yield want, sorted(want.out_dir / PurePosixPath(member.name).name for member in wanted)
+    finally:
+        for folder in folders[done:]:
+            remove(folder)
 
 
 def list_members(archive_path: Path) -> list[Member]:
@@ -198,8 +281,8 @@ class _Archive(ABC):
         """Return its files."""
 
     @abstractmethod
-    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
-        """Write each wanted member to ``folder`` under its base name, testing its checksum."""
+    def unpack(self, places: Sequence[tuple[Member, Path]]) -> None:
+        """Write each wanted member to its new file, testing its checksum."""
 
 
 @contextmanager
@@ -250,11 +333,11 @@ class _Zip(_Archive):
         kind = info.external_attr >> 28 if info.create_system == 3 else 0
         return "" if kind in (0, 0o10) else "is a link or a device"
 
-    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
+    def unpack(self, places: Sequence[tuple[Member, Path]]) -> None:
         infos = {info.orig_filename: info for info in self.opened.infolist()}
-        for member in wanted:
+        for member, path in places:
             with self.opened.open(infos[member.name]) as packed:
-                _copy(packed, folder / PurePosixPath(member.name).name, member)
+                _copy(packed, path, member)
 
 
 class _Tar(_Archive):
@@ -268,13 +351,13 @@ class _Tar(_Archive):
             for info in self.infos.values()
         ]
 
-    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
-        for member in wanted:
+    def unpack(self, places: Sequence[tuple[Member, Path]]) -> None:
+        for member, path in places:
             packed = self.opened.extractfile(self.infos[member.name])
             if packed is None:
                 raise FetchError(f"member {member.name} is not a file")
             with packed:
-                _copy(packed, folder / PurePosixPath(member.name).name, member)
+                _copy(packed, path, member)
 
 
 class _PackedTar(_Archive):
@@ -304,14 +387,18 @@ class _PackedTar(_Archive):
                     self.places[info.name] = place
         return list(found.values())
 
-    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
-        by_place = {self.places[member.name]: member for member in wanted}
+    def unpack(self, places: Sequence[tuple[Member, Path]]) -> None:
+        by_place: dict[int, list[tuple[Member, Path]]] = {}
+        for member, path in places:
+            by_place.setdefault(self.places[member.name], []).append((member, path))
         with self._entries() as opened:
             for place, info in enumerate(opened):
-                member = by_place.get(place)
-                packed = opened.extractfile(info) if member is not None else None
-                if member is not None and packed is not None:
-                    _copy(packed, folder / PurePosixPath(member.name).name, member)
+                first, *others = by_place.get(place, [None])
+                packed = opened.extractfile(info) if first is not None else None
+                if first is not None and packed is not None:
+                    _copy(packed, first[1], first[0])
+                    for _, path in filter(None, others):
+                        shutil.copyfile(first[1], path)
 
 
 class _PackedFile(_Archive):
@@ -323,10 +410,10 @@ class _PackedFile(_Archive):
     def members(self) -> list[Member]:
         return [Member(self.path.stem, unpacked_size(self.path, self.name, self.limits))]
 
-    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
-        with Unpacked(self.path, self.name, self.limits) as stream:
-            for member in wanted:
-                _copy(stream, folder / member.name, member)
+    def unpack(self, places: Sequence[tuple[Member, Path]]) -> None:
+        for member, path in places:
+            with Unpacked(self.path, self.name, self.limits) as stream:
+                _copy(stream, path, member)
 
 
 @contextmanager
@@ -357,12 +444,17 @@ class _SevenZip(_Archive):
             if not entry.is_directory
         ]
 
-    def unpack(self, wanted: Sequence[Member], folder: Path) -> None:
+    def unpack(self, places: Sequence[tuple[Member, Path]]) -> None:
         # py7zr writes the members' own paths, which were checked; they are moved up afterwards.
-        inner = folder / ".members"
-        self.opened.extract(path=inner, targets=[member.name for member in wanted])
-        for member in wanted:
-            (inner / member.name).replace(folder / PurePosixPath(member.name).name)
+        inner = places[0][1].parent / ".members"
+        self.opened.reset()
+        self.opened.extract(path=inner, targets=[member.name for member, _ in places])
+        last = {member.name: path for member, path in places}
+        for member, path in places:
+            if last[member.name] == path:
+                (inner / member.name).replace(path)
+            else:
+                shutil.copyfile(inner / member.name, path)
         remove(inner)
 
 

@@ -21,7 +21,8 @@ from sr_datasets.ingest.settling import (
     hash_file,
     raise_together,
     settle,
-    unpack_clip,
+    settle_unpacked,
+    unpacked_clips,
     wrong_checksum,
 )
 from sr_datasets.manifest import Clip, Evidence, FileFacts, RemoteFile, Source, Status
@@ -259,13 +260,15 @@ class _Fetch:
             )
             proof: Proof = "first-fetch" if first else got.proof
             fetched = ArchiveRecord(id=remote.id, size_bytes=got.size_bytes, sha256=got.sha256)
-            for clip in missing:
-                with self.store.lock(source.id, clip.id):
-                    record = unpack_clip(
-                        source, clip, dest, self.store, origin=got.url or facts.mirrors[0], proof=proof,
-                        etag=got.etag, fetched=fetched, must_be=self._digest_of(source, clip), progress=progress,
-                    )  # fmt: skip
-                    self._brought(record)
+            with unpacked_clips(source, missing, dest, self.store) as unpacked:
+                for clip, files in unpacked:
+                    with self.store.lock(source.id, clip.id):
+                        record = settle_unpacked(
+                            source, clip, files, dest.name, self.store, origin=got.url or facts.mirrors[0],
+                            proof=proof, etag=got.etag, fetched=fetched, must_be=self._digest_of(source, clip),
+                            progress=progress,
+                        )  # fmt: skip
+                        self._brought(record)
             _forget_download(dest)
 
     def _brought(self, record: ClipRecord) -> None:

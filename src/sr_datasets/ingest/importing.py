@@ -16,7 +16,8 @@ from sr_datasets.ingest.settling import (
     hash_file,
     raise_together,
     settle,
-    unpack_clip,
+    settle_unpacked,
+    unpacked_clips,
     wrong_checksum,
     wrong_facts,
 )
@@ -226,15 +227,22 @@ class _Import:
                 f"{self.source.id}/{remote.id}: {path} {wrong}. It is another file or was cut: bring the published one."
             )
         proof: Proof = next((name for name in CHECKSUMS if getattr(remote, name)), "imported")
+        out = set(leave_out)
+        clips = [clip for clip in self.source.clips if clip.archive == remote.id and clip.id not in out]
+        if not clips:
+            return []
         records = []
-        for clip in self.source.clips:
-            if clip.archive == remote.id and clip.id not in set(leave_out):
+        with (
+            self.store.lock(self.source.id, f"archive-{remote.id}"),
+            unpacked_clips(self.source, clips, path, self.store) as unpacked,
+        ):
+            for clip, files in unpacked:
                 with self.store.lock(self.source.id, clip.id):
                     old = self.store.find(self.source.id, clip.id)
                     keep = old is not None and old.origin != "imported" and not self.force
                     records.append(
-                        unpack_clip(
-                            self.source, clip, path, self.store, origin="imported", proof=proof, etag="",
+                        settle_unpacked(
+                            self.source, clip, files, path.name, self.store, origin="imported", proof=proof, etag="",
                             must_be=old.sha256 if old is not None and keep else None, progress=self.progress,
                         )
                     )  # fmt: skip

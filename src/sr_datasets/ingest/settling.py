@@ -1,6 +1,7 @@
 """The last steps that every way in shares: hash, probe, hold against the manifest, name, record."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +17,43 @@ from sr_datasets.video.pictures import frame_paths
 CHECKSUMS: tuple[Literal["sha256", "sha1", "md5"], ...] = ("sha256", "sha1", "md5")
 
 
-def unpack_clip(
+@contextmanager
+def unpacked_clips(
+    source: Source, clips: Sequence[Clip], archive_path: Path, store: Store
+) -> Iterator[Iterator[tuple[Clip, list[Path]]]]:
+    """Take clips out of an archive, which is read as few times as can be; what nobody took is deleted at the end.
+
+    Args:
+        source: Whose clips they are.
+        clips: Which ones.
+        archive_path: The archive.
+        store: Beside whose clips they are unpacked. The caller holds the lock of the archive.
+
+    Yields:
+        Each clip with its files, which lie in one folder of their own.
+    """
+    wanted = {
+        archives.Want(
+            clip.members,
+            store.incoming(source.id) / f"{clip.id}.members",
+            clip.num_frames if clip.media == "frames" else 1,
+            f"{source.id}/{clip.id} in {archive_path.name}",
+        ): clip
+        for clip in clips
+    }
+    with closing(archives.extract_each(archive_path, list(wanted))) as groups:
+        try:
+            yield ((wanted[want], files) for want, files in groups)
+        finally:
+            for want in wanted:
+                remove(want.out_dir)
+
+
+def settle_unpacked(
     source: Source,
     clip: Clip,
-    archive_path: Path,
+    files: Sequence[Path],
+    archive_name: str,
     store: Store,
     *,
     origin: str,
@@ -29,12 +63,13 @@ def unpack_clip(
     must_be: str | None = None,
     progress: Progress,
 ) -> ClipRecord:
-    """Take one clip out of an archive.
+    """Hash what came out of an archive, and settle it as a clip.
 
     Args:
         source: Whose clip it is.
         clip: Which one.
-        archive_path: The archive.
+        files: Its files, as ``unpacked_clips`` gives them.
+        archive_name: What messages call the archive.
         store: Where the clip goes.
         origin: As ``ClipRecord.origin``.
         proof: As ``ClipRecord.proof``.
@@ -43,23 +78,19 @@ def unpack_clip(
         must_be: The digest that the clip must have, if that is known.
         progress: Where the work shows itself.
     """
-    name = f"{source.id}/{clip.id}"
-    folder = store.incoming(source.id) / f"{clip.id}.members"
-    count = clip.num_frames if clip.media == "frames" else 1
-    label = f"{name} in {archive_path.name}"
+    folder = files[0].parent
     try:
-        files = archives.extract(archive_path, clip.members, folder, expected_count=count, name=label)
-        if clip.media == "frames":
-            files = frame_paths(folder)
+        paths = frame_paths(folder) if clip.media == "frames" else files
         hashes = []
-        for file in files:
+        for file in paths:
             digests = hash_file(file, clip)
             hashes.append(digests.hexdigest("sha256"))
             if clip.media != "frames" and (wrong := wrong_checksum(clip, digests)):
                 raise HashMismatchError(
-                    f"{label}: member {file.name} {wrong}. Correct the manifest, or report it."
+                    f"{source.id}/{clip.id} in {archive_name}: member {file.name} {wrong}. Correct the manifest, or "
+                    "report it."
                 )
-        whole = folder if clip.media == "frames" else files[0]
+        whole = folder if clip.media == "frames" else paths[0]
         return settle(
             source, clip, whole, store, hashes, origin=origin, proof=proof, etag=etag, archive=fetched,
             must_be=must_be, progress=progress,
