@@ -1,14 +1,21 @@
 """A series stands for clips that differ by name only: every id, every mistake."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from servers import FaultServer
 
 from sr_datasets import catalog
 from sr_datasets.errors import ManifestError
+from sr_datasets.ingest import fetch_clips
 from sr_datasets.manifest import ClipSeries, names_of
+from sr_datasets.progress import Silent
+from sr_datasets.store import Store
 
 GOOD = """\
 format: 1
@@ -137,6 +144,30 @@ def test_no_text_of_ids_fails_in_any_other_way(text: str):
     except ValueError:
         return
     assert names
+
+
+def test_fetching_a_series_brings_every_picture_of_its_archive(tmp_path: Path):
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        for number in range(1, 41):
+            picture = io.BytesIO()
+            Image.new("RGB", (8, 6), (number, 0, 0)).save(picture, "PNG")
+            archive.writestr(f"all/{number:04}.png", picture.getvalue())
+    store = Store(tmp_path / "store")
+    path = tmp_path / "numbered.yaml"
+    with FaultServer({"all.zip": body.getvalue()}) as server:
+        series = GOOD.replace("https://example.org/all.zip", server.url("all.zip")).replace(
+            "0008..0012", "0001..0040"
+        )
+        path.write_text(series, encoding="utf-8")
+        with catalog.added_manifests([path]):
+            report = fetch_clips(catalog.select(["numbered/00*"]), store, progress=Silent())
+        asked = len(server.asked)
+
+    assert (len(report.fetched), asked) == (40, 1)
+    assert store.get("numbered", "0040").info.width == 8
+    hashes = {record.sha256 for record in store.records()}
+    assert len(hashes) == 40
 
 
 def test_a_series_without_ids_or_with_a_field_of_a_clip_only_is_no_series():
