@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-from sr_datasets import catalog
+from sr_datasets import catalog, terms
 from sr_datasets.catalog import Selected
 from sr_datasets.cli.console import table
 from sr_datasets.files import human_bytes
@@ -35,6 +35,12 @@ def source_text(source: Source, store: Store) -> str:
     for key, license_ in source.licenses.items():
         default = " (where a clip names none)" if key == source.license and len(source.licenses) > 1 else ""
         lines.append(f"licence   {key}: {_license_text(license_)}{default}")
+    for duty in terms.obligations_of(Selected(source, clip) for clip in source.clips):
+        lines.append(textwrap.fill(f"asks      {duty}", 78, subsequent_indent=" " * 10))
+    if source.terms:
+        lines.append(
+            textwrap.fill(f"terms     to accept first: {source.terms}", 78, subsequent_indent=" " * 10)
+        )
     lines.append(textwrap.fill(f"cite      {source.citation.text}", 78, subsequent_indent=" " * 10))
     for group, patterns in source.groups.items():
         lines.append(
@@ -101,6 +107,8 @@ def clip_text(selected: Selected, store: Store) -> str:
     if clip.archive:
         lines.append(f"  {'archive':13} {clip.archive}, members {' or '.join(clip.members)}")
     lines.append(f"  {'licence':13} {_license_text(license_)}")
+    for duty in terms.obligations([license_]):
+        lines.append(f"  {'':13} {duty.what}")
     lines.append(textwrap.fill(f"  {'cite':13} {source.citation.text}", 78, subsequent_indent=" " * 16))
     if clip.notes:
         lines.append(textwrap.fill(f"  {'notes':13} {clip.notes}", 78, subsequent_indent=" " * 16))
@@ -114,10 +122,10 @@ def clip_text(selected: Selected, store: Store) -> str:
 
 
 def _license_text(license_: License) -> str:
-    terms = ", ".join(
+    answers = ", ".join(
         f"{name.replace('_', ' ')}: {value}"
         for name in _OBLIGATIONS
         if (value := getattr(license_, name)) != "unstated"
     )
     where = f" <{license_.url}>" if license_.url else ""
-    return f"{license_.name}{where}{f' ({terms})' if terms else ''}"
+    return f"{license_.name}{where}{f' ({answers})' if answers else ''}"
