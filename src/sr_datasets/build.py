@@ -475,7 +475,7 @@ def iter_groups(recipe: Recipe, pair: PairPlan, store: Store) -> Iterator[list[R
 
 def _cut_rows(recipe: Recipe, pair: PairPlan, plan: Sequence[RowPlan], reader: ClipReader) -> list[Row]:
     info, scale = pair.record.info, recipe.scale
-    layout = _layout_of(info)
+    layout = info.layout
     frame_height, frame_width = info.height - info.height % scale, info.width - info.width % scale
     lr_size = recipe.sampling.lr_size
     hr_all = isinstance(recipe.sampling, UniformSampling) and recipe.sampling.hr_frames == "all"
@@ -604,18 +604,6 @@ class _FrameCutter:
             height=height,
             width=width,
         )
-
-
-def _layout_of(info: VideoInfo) -> color.PlaneLayout:
-    return color.PlaneLayout(
-        model=info.model,
-        log2_x=info.chroma_log2_x,
-        log2_y=info.chroma_log2_y,
-        bit_depth=info.bit_depth,
-        siting=info.color.siting,
-        matrix=info.color.matrix,
-        range=info.color.range,
-    )
 
 
 def _tags_of(info: VideoInfo, recipe: Recipe) -> dict[str, str]:

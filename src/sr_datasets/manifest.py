@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
 from pydantic_core import CoreSchema
 
 from sr_datasets.models import Model, Rate
+
+if TYPE_CHECKING:
+    from sr_datasets.color import PlaneLayout
 
 SourceId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 ClipId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -378,6 +381,22 @@ class VideoInfo(Model):
     """How that is known: by the stream, or by a look at the frames (``video.scan``)."""
     color: ColorTags
     """What the samples mean."""
+
+    @property
+    def layout(self) -> "PlaneLayout":
+        """What the planes of its frames mean, as ``color.window`` wants it."""
+        # NumPy loads when pixels are first looked at, not when a manifest is.
+        from sr_datasets.color import PlaneLayout
+
+        return PlaneLayout(
+            model=self.model,
+            log2_x=self.chroma_log2_x,
+            log2_y=self.chroma_log2_y,
+            bit_depth=self.bit_depth,
+            siting=self.color.siting,
+            matrix=self.color.matrix,
+            range=self.color.range,
+        )
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,6 @@
 import math
 import textwrap
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from sr_datasets import catalog
-from sr_datasets.color import Floats, Pixels, PlaneLayout, window
+from sr_datasets.color import Floats, Pixels, window
 from sr_datasets.degrade import EvaluationPair, evaluation_pair
 from sr_datasets.errors import DecodeError, ModelError, SelectionError
 from sr_datasets.espcn.checkpoint import load_model
@@ -275,11 +274,8 @@ def _folder_name(folder: Path) -> str:
 
 
 def _items_of_store(pattern: str, store: Store) -> Iterator[_Item]:
-    imported: dict[str, list[Clip]] = defaultdict(list)
-    for record in store.records():
-        imported[record.source].append(Clip(id=record.clip, media=record.info.media))
     try:
-        selected = catalog.select([pattern], imported=imported)
+        selected = catalog.select([pattern], imported=catalog.imported_clips(store.records()))
     except SelectionError as error:
         raise SelectionError(f"{error} (And {pattern} is no file or folder.)") from error
     for each in selected:
@@ -308,18 +304,9 @@ def _frames_of(item: _Item, protocol: Protocol, scale: int) -> range:
 
 def _picture(frame: Frame, info: VideoInfo, protocol: Protocol) -> Pixels:
     """Return a frame as the planes that a protocol begins with: luma of gray and of Y'CbCr, or R'G'B'."""
-    layout = PlaneLayout(
-        model=info.model,
-        log2_x=info.chroma_log2_x,
-        log2_y=info.chroma_log2_y,
-        bit_depth=info.bit_depth,
-        siting=info.color.siting,
-        matrix=info.color.matrix,
-        range=info.color.range,
-    )
     wanted: Literal["y", "rgb"] = "rgb" if protocol.channel == "rgb" or info.model == "rgb" else "y"
     height, width = frame.planes[0].shape
-    picture = window(frame.planes, layout, color=wanted, top=0, left=0, height=height, width=width)
+    picture = window(frame.planes, info.layout, color=wanted, top=0, left=0, height=height, width=width)
     return np.ascontiguousarray(picture)
 
 
