@@ -925,6 +925,7 @@ T91_HEAD = f"""
 format: 1
 id: t91
 title: T91, the 91 training images
+year: 2010
 description: >-
   The 91 pictures that the SRCNN and ESPCN papers train on, 78 to 508 pixels wide, named t1 to t66 and tt1 to tt27
   (there is no t41 and no tt11).
