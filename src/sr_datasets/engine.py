@@ -1,6 +1,8 @@
 """Where tasks run: in this process, or in a pool of fresh ones."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -34,7 +36,9 @@ def run_tasks(
         return
     context = multiprocessing.get_context("spawn")
     waiting = iter(tasks)
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(tasks)), mp_context=context, initializer=_end_with_the_parent
+    ) as pool:
         running: dict[Future[_Result], _Task] = {}
         try:
             for task in waiting:
@@ -50,6 +54,21 @@ def run_tasks(
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_the_parent() -> None:
+    """End this worker when the process that started it is gone, be it by kill -9.
+
+    A worker of a pool would wait for its next task for ever, and keep the terminal's pipes open.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def _ended(running: dict[Future[_Result], _Task]) -> Iterator[tuple[_Task, _Result]]:
