@@ -23,7 +23,7 @@ import torch
 
 from sr_datasets import PairDataset
 from sr_datasets.shards.schema import Row
-from sr_datasets.shards.sets import DATA_DIR, shard_name, write_index, write_set_json
+from sr_datasets.shards.sets import DATA_DIR, describe_set, shard_name, write_index, write_set_json
 from sr_datasets.shards.writer import ShardWriter
 
 ROWS_PER_GROUP = 30
@@ -139,7 +139,9 @@ def write_set(set_dir: Path, num_rows: int) -> None:
                 writer.write_group([patch(picture, clip, row, rng) for row in range(size)])
         summaries.append(writer.summary)
     index = write_index(set_dir, summaries)
-    write_set_json(set_dir, recipe={"id": "benchmark"}, shards=summaries, index=index, inputs=())
+    write_set_json(
+        set_dir, describe_set(recipe={"id": "benchmark"}, shards=summaries, index=index, inputs=())
+    )
 
 
 def natural_picture(height: int, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sr_datasets.shards.schema import Row
-from sr_datasets.shards.sets import DATA_DIR, InputInfo, SetInfo, shard_name, write_index, write_set_json
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    InputInfo,
+    SetInfo,
+    describe_set,
+    shard_name,
+    write_index,
+    write_set_json,
+)
 from sr_datasets.shards.writer import ShardWriter
 
 Pairs = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -33,9 +41,11 @@ def write_set(
                 )
         shards.append(writer.summary)
     recipe = {"format": 1, "id": "made", "scale": scale, "color": color}
-    return write_set_json(
-        set_dir, recipe=recipe, shards=shards, index=write_index(set_dir, shards), inputs=inputs, packages={}
+    info = describe_set(
+        recipe=recipe, shards=shards, index=write_index(set_dir, shards), inputs=inputs, packages={}
     )
+    write_set_json(set_dir, info)
+    return info
 
 
 def _row(

@@ -14,6 +14,7 @@ from sr_datasets.shards.sets import (
     SetInfo,
     ShardSummary,
     SkippedInput,
+    describe_set,
     write_index,
     write_set_json,
 )
@@ -101,8 +102,7 @@ def write_set(set_dir: Path, shards: Mapping[str, Sequence[Sequence[Row]]]) -> S
         write_shard(set_dir / DATA_DIR / name, groups, {"recipe": '{"id": "small"}'})
         for name, groups in shards.items()
     ]
-    return write_set_json(
-        set_dir,
+    info = describe_set(
         recipe={"id": "small"},
         shards=summaries[::-1],
         index=write_index(set_dir, summaries[::-1]),
@@ -110,6 +110,8 @@ def write_set(set_dir: Path, shards: Mapping[str, Sequence[Sequence[Row]]]) -> S
         skipped=[SkippedInput(source="xiph", clip="c9", reason="too small")],
         packages={"pyarrow": "1"},
     )
+    write_set_json(set_dir, info)
+    return info
 
 
 def rewrite(path: Path, foreign: Path, **options: Any) -> None:

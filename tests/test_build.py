@@ -17,6 +17,7 @@ from sr_datasets.degrade import degrade_frame
 from sr_datasets.errors import BuildError, SrDataError, StoreError
 from sr_datasets.files import sha256_of
 from sr_datasets.inspect import inspect_set
+from sr_datasets.progress import Silent
 from sr_datasets.recipe import Recipe
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.store import ClipRecord, FileRecord, Store
@@ -301,15 +302,16 @@ def test_a_clip_changed_since_it_was_verified_stops_the_build(store: Store, tmp_
 
 def test_clips_with_the_same_bytes_are_taken_once(store: Store, tmp_path: Path):
     put_clip(store, "again", width=96, height=80, num_frames=6, seed=0)
-    pairs, duplicates = choose_pairs(recipe_of(tmp_path), store)
+    chosen = choose_pairs(recipe_of(tmp_path), store)
 
-    assert duplicates == ("made/clip0",)  # `again` comes first by name
-    assert len(pairs) == 5
+    (left_out,) = chosen.skipped
+    assert (left_out.clip, left_out.reason) == ("clip0", "has the same bytes as made/again")
+    assert len(chosen.pairs) == 5
 
 
 def test_keyed_order_a_limit_and_filters_choose_the_same_clips_in_any_store(store: Store, tmp_path: Path):
     recipe = recipe_of(tmp_path, RECIPE + "order: keyed\nlimit: 2\nwhere: {width: 96}\n")
-    pairs, _ = choose_pairs(recipe, store)
+    pairs = choose_pairs(recipe, store).pairs
 
     assert {pair.record.clip for pair in pairs} == {"clip0", "clip3"}
     assert [pair.split for pair in pairs] == ["test", "train"]
@@ -403,3 +405,66 @@ def test_rows_of_a_plan_do_not_depend_on_the_other_clips(store: Store, tmp_path:
     put_clip(store, "another", width=96, height=80, num_frames=6, seed=77)
 
     assert plan_rows(recipe, store.get("made", "clip1")) == before
+
+
+def test_a_split_pattern_that_fits_no_clip_is_an_error_with_the_nearest_name(store: Store, tmp_path: Path):
+    typo = RECIPE.replace("counts: {test: 1, train: -1}", "clips: {train: ['made/*'], test: [made/clip9]}")
+
+    with pytest.raises(BuildError, match=r"'made/clip9' fits none.*Did you mean made/clip"):
+        choose_pairs(recipe_of(tmp_path, typo), store)
+
+
+def test_clips_of_two_bit_depths_are_refused_by_name(store: Store, tmp_path: Path):
+    record = store.get("made", "clip1")
+    store.put(record.model_copy(update={"info": record.info.model_copy(update={"bit_depth": 10})}))
+
+    with pytest.raises(BuildError, match=r"10 bits: made/clip1.*bit_depth=8"):
+        choose_pairs(recipe_of(tmp_path), store)
+    only = choose_pairs(recipe_of(tmp_path, RECIPE + "where: {facts: bit_depth=8}\n"), store)
+    assert len(only.pairs) == 4
+    assert [clip.clip for clip in only.skipped] == ["clip1"]
+
+
+def test_clips_left_out_stand_in_the_description_with_the_reason(store: Store, tmp_path: Path):
+    build_pairs(recipe_of(tmp_path, RECIPE + "where: {width: 96}\n"), out_dir=tmp_path / "set", store=store)
+    said = json.loads((tmp_path / "set/sr-data.json").read_text())
+
+    assert {clip["clip"] for clip in said["skipped"]} == {"clip1", "clip2", "clip4"}
+    assert all("width 96" in clip["reason"] for clip in said["skipped"])
+
+
+def test_counts_of_more_clips_than_there_are_say_how_they_were_dealt(store: Store, tmp_path: Path):
+    class Log(Silent):
+        lines: list[str] = []  # noqa: RUF012 - one test, one list
+
+        def log(self, text: str) -> None:
+            self.lines.append(text)
+
+    recipe = recipe_of(tmp_path, RECIPE.replace("{test: 1, train: -1}", "{train: 3, test: 20}"))
+    choose_pairs(recipe, store, progress=Log())
+
+    assert any("dealt in proportion: 1 train, 4 test" in line for line in Log.lines)
+
+
+def test_an_out_folder_that_is_a_file_is_refused(store: Store, tmp_path: Path):
+    (tmp_path / "file").write_text("mine")
+    for out_dir in (tmp_path / "file", tmp_path / "file" / "set"):
+        with pytest.raises(BuildError, match="is a file, or lies in one"):
+            build_pairs(recipe_of(tmp_path), out_dir=out_dir, store=store)
+
+
+def test_a_strangers_file_among_the_shards_is_named(store: Store, tmp_path: Path):
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "set" / "data" / "holiday.mp4").write_text("")
+
+    with pytest.raises(BuildError, match=r"data/holiday\.mp4"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "set", store=store)
+
+
+def test_a_description_whose_recipe_was_edited_is_found(store: Store, tmp_path: Path):
+    build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "set", store=store)
+    path = tmp_path / "set/sr-data.json"
+    path.write_text(path.read_text().replace('"scale": 3', '"scale": 4'))
+
+    with pytest.raises(SrDataError, match="its recipe is not the one"):
+        inspect_set(tmp_path / "set")

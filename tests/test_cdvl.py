@@ -79,7 +79,7 @@ def test_interlaced_avi_without_a_flag_is_refused_by_the_recipe(way: Way, store:
     assert store.get("cdvl", "woven").info.scan == "interlaced"
 
     recipe = catalog.find_recipe("cdvl-30")
-    pairs, _ = choose_pairs(recipe, store)
+    pairs = choose_pairs(recipe, store).pairs
     assert [pair.record.clip for pair in pairs] == ["good"]
 
     alone = Store(tmp_path / "alone")

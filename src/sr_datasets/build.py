@@ -33,7 +33,7 @@ from sr_datasets.built import (
 )
 from sr_datasets.degrade import degrade, degrade_frame, hr_window
 from sr_datasets.engine import run_tasks
-from sr_datasets.errors import BuildError, ShardError, StoreError
+from sr_datasets.errors import BuildError, ShardError, StoreError, nearest_names
 from sr_datasets.facts import facts_of, judge, parse_where
 from sr_datasets.files import disk_errors, write_atomic
 from sr_datasets.manifest import Clip, VideoInfo
@@ -59,8 +59,11 @@ from sr_datasets.shards.sets import (
     InputInfo,
     SetInfo,
     ShardSummary,
+    SkippedInput,
+    describe_set,
     read_set,
     shard_name,
+    split_of_name,
     write_index,
     write_set_json,
 )
@@ -159,8 +162,8 @@ class BuildReport:
     """Bytes of all shards."""
     content_digest: str
     """The set's name by content: row ids, pixels and draws (docs/shards.md)."""
-    duplicates: tuple[str, ...]
-    """Clips left out because an earlier one has the same bytes."""
+    skipped: tuple[SkippedInput, ...]
+    """Clips of the store that the recipe names and the set lacks, each with the reason."""
     asked: int | None
     """Clips that the recipe would take if they were here."""
 
@@ -195,7 +198,8 @@ def build_pairs(
         DecodeError: A clip cannot be read.
     """
     progress = progress or Silent()
-    pairs, duplicates = choose_pairs(recipe, store, lock=lock, progress=progress)
+    chosen = choose_pairs(recipe, store, lock=lock, progress=progress)
+    pairs = chosen.pairs
     tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store)
     with disk_errors(f"building into {out_dir}", out_dir), _own_folder(recipe, pairs, tasks, out_dir):
         _register(recipe, pairs, out_dir, store)
@@ -210,15 +214,16 @@ def build_pairs(
                 summaries[task.name] = summary
                 bar.advance(task.num_rows)
         in_order = [summaries[task.name] for task in tasks]
-        info = write_set_json(
-            out_dir,
+        info = describe_set(
             recipe=recipe.model_dump(mode="json"),
             shards=in_order,
             index=write_index(out_dir, in_order),
             inputs=_inputs_of(pairs),
+            skipped=chosen.skipped,
             packages={"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}},
         )
         write_atomic(out_dir / CARD_NAME, card_of(info).encode())
+        write_set_json(out_dir, info)
     _lock_list(recipe, pairs, store, progress)
     return BuildReport(
         out_dir=out_dir,
@@ -228,7 +233,7 @@ def build_pairs(
         num_reused=num_reused,
         size_bytes=sum(summary.size_bytes for summary in in_order),
         content_digest=info.content_digest,
-        duplicates=duplicates,
+        skipped=chosen.skipped,
         asked=recipe.limit,
     )
 
@@ -236,51 +241,77 @@ def build_pairs(
 # Choosing clips
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which clips a recipe takes, and which it does not."""
+
+    pairs: list[PairPlan]
+    """The clips in selection order, dealt to splits."""
+    skipped: tuple[SkippedInput, ...] = ()
+    """Clips of the store that the recipe names and does not take, by name."""
+
+
 def choose_pairs(
     recipe: Recipe, store: Store, *, lock: RecipeLock | None = None, progress: Progress | None = None
-) -> tuple[list[PairPlan], tuple[str, ...]]:
+) -> Chosen:
     """Choose the recipe's clips, deal them to splits, and count their rows.
 
     Args:
         recipe: What to build.
         store: Where the clips lie.
         lock: The list of clips to take in place of what the recipe would choose.
-        progress: Told how many clips fit.
-
-    Returns:
-        The pairs in selection order, and the names of clips left out as duplicates.
+        progress: Told what a user may not expect: fewer clips than asked for.
 
     Raises:
-        BuildError: No clip fits, or a clip is too small or too short for the sampling.
+        BuildError: No clip fits, a clip is too small or too short for the sampling, or clips differ in depth.
         StoreError: A clip is not in the store, and the recipe does not say ``present_only``.
     """
     if lock is not None:
-        return _locked_pairs(recipe, store, lock), ()
-    chosen = _candidates(recipe, store)
+        return Chosen(_locked_pairs(recipe, store, lock))
+    chosen, skipped = _candidates(recipe, store)
     if recipe.order == "keyed":
         chosen = keyed_order(chosen, lambda item: (item[1].source, item[1].clip), seed=recipe.seed)
-    duplicates: list[str] = []
     if recipe.drop_duplicates:
         first: dict[str, str] = {}
         kept = []
         for clip, record in chosen:
-            name = f"{record.source}/{record.clip}"
             if record.sha256 in first:
-                duplicates.append(name)
+                skipped.append(_skipped(record, f"has the same bytes as {first[record.sha256]}"))
             else:
-                first[record.sha256] = name
+                first[record.sha256] = f"{record.source}/{record.clip}"
                 kept.append((clip, record))
         chosen = kept
-    found = len(chosen)
-    chosen = chosen[: recipe.limit]
-    if progress is not None and recipe.limit is not None:
-        progress.log(f"{recipe.id}: {found} clips fit, the recipe takes {recipe.limit}")
-    splits = _splits_of(recipe, [record for _, record in chosen])
-    pairs = []
-    for (clip, record), split in zip(chosen, splits, strict=True):
-        pair = PairPlan(clip, record, split, num_rows=len(plan_rows(recipe, record)))
-        pairs.append(pair)
-    return pairs, tuple(duplicates)
+    if recipe.limit is not None:
+        skipped += [
+            _skipped(record, f"the recipe takes {recipe.limit}") for _, record in chosen[recipe.limit :]
+        ]
+        chosen = chosen[: recipe.limit]
+    records = [record for _, record in chosen]
+    _check_depths(recipe, records)
+    splits = _splits_of(recipe, records, progress or Silent())
+    pairs = [
+        PairPlan(clip, record, split, num_rows=len(plan_rows(recipe, record)))
+        for (clip, record), split in zip(chosen, splits, strict=True)
+    ]
+    return Chosen(pairs, tuple(sorted(skipped, key=lambda clip: (clip.source, clip.clip))))
+
+
+def _skipped(record: ClipRecord, reason: str) -> SkippedInput:
+    return SkippedInput(source=record.source, clip=record.clip, reason=reason)
+
+
+def _check_depths(recipe: Recipe, records: Sequence[ClipRecord]) -> None:
+    """Refuse clips of several bit depths: their rows could never be in one batch."""
+    by_depth: dict[int, list[str]] = defaultdict(list)
+    for record in records:
+        by_depth[record.info.bit_depth].append(f"{record.source}/{record.clip}")
+    if len(by_depth) > 1:
+        found = "; ".join(f"{depth} bits: {_some(names)}" for depth, names in sorted(by_depth.items()))
+        most = max(by_depth, key=lambda depth: len(by_depth[depth]))
+        raise BuildError(
+            f"recipe {recipe.id}: its clips differ in bit depth, and rows of several depths make no batch ({found}). "
+            f'Ask for one depth in the recipe, such as where: {{facts: "bit_depth={most}"}}.'
+        )
 
 
 def _locked_pairs(recipe: Recipe, store: Store, lock: RecipeLock) -> list[PairPlan]:
@@ -323,9 +354,10 @@ def _locked_pairs(recipe: Recipe, store: Store, lock: RecipeLock) -> list[PairPl
     ]
 
 
-def _candidates(recipe: Recipe, store: Store) -> list[tuple[Clip, ClipRecord]]:
+def _candidates(recipe: Recipe, store: Store) -> tuple[list[tuple[Clip, ClipRecord]], list[SkippedInput]]:
     records = {(record.source, record.clip): record for record in store.records()}
     chosen: list[tuple[Clip, ClipRecord]] = []
+    skipped: list[SkippedInput] = []
     missing: list[str] = []
     conditions = parse_where(recipe.where.facts)
     # Clips of open-ended sources stand in no manifest: they are what a person imported.
@@ -336,6 +368,8 @@ def _candidates(recipe: Recipe, store: Store) -> list[tuple[Clip, ClipRecord]]:
         if here is not None:
             if _fits(recipe.where, here.info) and judge(conditions, known):
                 chosen.append((selected.clip, here))
+            else:
+                skipped.append(_skipped(here, f"does not fit{_filter_text(recipe.where)}"))
         elif (
             not recipe.present_only
             and _may_fit(recipe.where, selected.clip)
@@ -353,7 +387,7 @@ def _candidates(recipe: Recipe, store: Store) -> list[tuple[Clip, ClipRecord]]:
             f"{_filter_text(recipe.where)}. See what there is with `sr-data list`, and bring clips in with "
             "`sr-data fetch` or `sr-data import`."
         )
-    return chosen
+    return chosen, skipped
 
 
 def _fits(where: ClipFilter, info: VideoInfo) -> bool:
@@ -374,25 +408,37 @@ def _may_fit(where: ClipFilter, clip: Clip) -> bool:
     )
 
 
-def _splits_of(recipe: Recipe, records: Sequence[ClipRecord]) -> list[str]:
-    if recipe.split.counts:
-        dealt = deal(len(records), recipe.split.counts)
+def _splits_of(recipe: Recipe, records: Sequence[ClipRecord], progress: Progress) -> list[str]:
+    if counts := recipe.split.counts:
+        dealt = deal(len(records), counts)
+        if any(dealt[name] != count for name, count in counts.items() if count != -1):
+            progress.log(
+                f"{recipe.id}: {len(records)} clips are fewer than the split counts ask for; dealt in proportion: "
+                + ", ".join(f"{count} {name}" for name, count in dealt.items())
+            )
         return [name for name, count in dealt.items() for _ in range(count)][: len(records)]
-    splits = []
-    for record in records:
-        name = f"{record.source}/{record.clip}"
-        fitting = [
-            split
-            for split, patterns in recipe.split.clips.items()
-            if any(fnmatchcase(name, pattern) or pattern == record.source for pattern in patterns)
-        ]
-        if len(fitting) != 1:
-            found = f"in {' and '.join(fitting)}" if fitting else "in no split"
+    names = [f"{record.source}/{record.clip}" for record in records]
+    owners: dict[str, list[str]] = {name: [] for name in names}
+    for split, patterns in recipe.split.clips.items():
+        for pattern in patterns:
+            fitting = [
+                name for name in names if fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
+            ]
+            if not fitting:
+                raise BuildError(
+                    f"recipe {recipe.id}: split {split}: '{pattern}' fits none of the {len(names)} chosen clips."
+                    f"{nearest_names(pattern, names)} Edit `split`."
+                )
+            for name in fitting:
+                if split not in owners[name]:
+                    owners[name].append(split)
+    for name, splits in owners.items():
+        if len(splits) != 1:
+            found = f"in {' and '.join(splits)}" if splits else "in no split"
             raise BuildError(
                 f"recipe {recipe.id}: {name} is {found}; each clip belongs to exactly one. Edit `split`."
             )
-        splits.append(fitting[0])
-    return splits
+    return [owners[name][0] for name in names]
 
 
 # Planning
@@ -705,7 +751,12 @@ def _own_folder(
     recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], out_dir: Path
 ) -> Iterator[None]:
     """Hold the folder for this build alone, after a look at whether it may be built into."""
-    out_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BuildError(
+            f"{out_dir} is a file, or lies in one. Give --out a new or an empty folder."
+        ) from error
     with locked_folder(out_dir):
         plan = digest_of("set-1", recipe.model_dump_json(), *[pair.record.sha256 for pair in pairs]).hex()
         _check_folder(recipe, pairs, tasks, plan, out_dir)
@@ -746,10 +797,15 @@ def _check_folder(
             f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
         )
     ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME}
-    strangers = sorted(path.name for path in out_dir.iterdir() if path.name not in ours)
+    strangers = [path.name for path in out_dir.iterdir() if path.name not in ours]
+    strangers += [
+        f"{DATA_DIR}/{path.name}"
+        for path in out_dir.glob(f"{DATA_DIR}/*")
+        if split_of_name(path.name) is None and not path.name.endswith(".part")
+    ]
     if strangers:
         raise BuildError(
-            f"{out_dir} holds files that no build wrote: {_some(strangers)}. Give --out a new or an empty folder."
+            f"{out_dir} holds files that no build wrote: {_some(sorted(strangers))}. Give --out a new or an empty folder."
         )
     if (out_dir / SET_NAME).exists():
         there = read_set(out_dir)

@@ -42,6 +42,7 @@ from sr_datasets.shards.sets import (
     SET_NAME,
     SetInfo,
     ShardSummary,
+    describe_set,
     read_set,
     write_index,
     write_set_json,
@@ -636,8 +637,7 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
     if not kept:
         _remove_set(folder)
         return ""
-    fresh = write_set_json(
-        folder,
+    fresh = describe_set(
         recipe=info.recipe,
         shards=kept,
         index=write_index(folder, kept),
@@ -646,6 +646,7 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
         packages={**info.packages, "pyarrow": version("pyarrow")},
     )
     write_atomic(folder / CARD_NAME, card_of(fresh).encode())
+    write_set_json(folder, fresh)
     (folder / FORGETTING_NAME).unlink()
     return fresh.content_digest
 

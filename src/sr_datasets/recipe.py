@@ -105,7 +105,8 @@ class Split(Model):
     """How clips, never patches, are dealt to splits."""
 
     counts: dict[SplitName, int] = Field(default_factory=dict)
-    """Clips of each split, in the order in which they are filled; a last split of ``-1`` takes the rest."""
+    """Clips of each split, in the order in which they are filled; a last split of ``-1`` takes the rest. Fewer clips
+    than that are dealt in the same proportion."""
     clips: dict[SplitName, tuple[str, ...]] = Field(default_factory=dict)
     """Or: selections of each split by name (``xiph/akiyo_cif``, ``demo/*``)."""
 

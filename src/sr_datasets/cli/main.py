@@ -21,6 +21,17 @@ def main() -> None:
     except SrDataError as error:
         sys.stderr.write(f"sr-data: error: {error}\n")
         sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (`sr-data list | head`): nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        # A disk, a permission, a folder where a file should be: the world's fault, in the system's own words.
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"sr-data: error: {where}{error.strerror or error}.\n")
+        # Output that could not be written is not tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         _say_how_to_go_on()
         sys.exit(130)
@@ -28,10 +39,6 @@ def main() -> None:
         if end.code == 130:  # typer's own answer to a Ctrl-C, which says nothing
             _say_how_to_go_on()
         raise
-    except BrokenPipeError:
-        # The reader of our output went away (`sr-data list | head`): nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _say_how_to_go_on() -> None:

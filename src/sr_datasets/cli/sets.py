@@ -51,8 +51,10 @@ def build_pairs_command(
         report = build_pairs(
             chosen, out_dir=out_dir, store=home, workers=workers, lock=lock, progress=progress
         )
-    if report.duplicates:
-        typer.echo(f"left out, same bytes as an earlier clip: {', '.join(report.duplicates)}")
+    for clip in report.skipped[:10]:
+        typer.echo(f"left out: {clip.source}/{clip.clip} {clip.reason}")
+    if len(report.skipped) > 10:
+        typer.echo(f"left out: {len(report.skipped) - 10} more, all named in {out_dir / 'sr-data.json'}")
     num_pairs = sum(report.pairs.values())
     if lock is not None:
         typer.echo(f"the {num_pairs} clips of {path}")

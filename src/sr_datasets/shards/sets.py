@@ -201,8 +201,7 @@ def _in_groups(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def write_set_json(
-    set_dir: Path,
+def describe_set(
     *,
     recipe: Mapping[str, Any],
     shards: Sequence[ShardSummary],
@@ -211,22 +210,18 @@ def write_set_json(
     skipped: Sequence[SkippedInput] = (),
     packages: Mapping[str, str] | None = None,
 ) -> SetInfo:
-    """Write ``sr-data.json``, last of all: a folder that has it is a finished set.
+    """Say what a set is: the content of ``sr-data.json``.
 
     Args:
-        set_dir: Folder of the set.
         recipe: The recipe as plain JSON values (``recipe.model_dump(mode="json")``).
         shards: What the writers returned, in any order.
         index: What ``write_index`` returned.
         inputs: The clips that gave rows, in order of selection.
         skipped: The clips that were left out, and why.
         packages: Versions of the packages that the bytes depend on.
-
-    Returns:
-        What was written.
     """
     ordered = sorted(shards, key=lambda shard: shard.name)
-    info = SetInfo(
+    return SetInfo(
         format=1,
         recipe=dict(recipe),
         rows=sum(shard.rows for shard in ordered),
@@ -237,9 +232,12 @@ def write_set_json(
         skipped=tuple(skipped),
         packages=dict(sorted((packages or {}).items())),
     )
+
+
+def write_set_json(set_dir: Path, info: SetInfo) -> None:
+    """Write ``sr-data.json``, last of all: a folder that has it is a finished set."""
     text = json.dumps(info.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     write_atomic(set_dir / SET_NAME, text.encode())
-    return info
 
 
 def read_set(set_dir: Path) -> SetInfo:
@@ -251,11 +249,13 @@ def read_set(set_dir: Path) -> SetInfo:
     path = set_dir / SET_NAME
     try:
         text = path.read_bytes()
+    except IsADirectoryError:
+        raise ShardError(f"{path} is a folder, not the description of a shard set. Move it away.") from None
     except (FileNotFoundError, NotADirectoryError):
         raise ShardError(f"{set_dir} is not a shard set: {_what_is_there(set_dir)}") from None
     try:
         version = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ShardError(
             f"{path} is not the description of a shard set ({error}). Build the set again, or copy the file again."
         ) from error
@@ -266,8 +266,11 @@ def read_set(set_dir: Path) -> SetInfo:
     try:
         return SetInfo.model_validate_json(text)
     except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
         raise ShardError(
-            f"{path} does not say what format 1 says: {error}. Build the set again, or copy the file again."
+            f"{path} does not say what format 1 says: {where}: {first['msg']}. Build the set again, or copy the file "
+            "again."
         ) from error
 
 

@@ -10,7 +10,7 @@ from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
 from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import group_digest, set_digest, shard_digest
-from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, FileInfo, ShardInfo, read_set
+from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, FileInfo, SetInfo, ShardInfo, read_set
 
 
 def verify_set(set_dir: Path) -> list[str]:
@@ -35,9 +35,21 @@ def verify_set(set_dir: Path) -> list[str]:
         summaries = [summarize_shard(set_dir / DATA_DIR / shard.name) for shard in info.shards]
         if set_digest((shard.split, shard.group_digests) for shard in summaries) != info.content_digest:
             problems.append(f"{set_dir / SET_NAME}: its content digest is not that of its shards")
+        problems += _other_recipes(set_dir, info)
     if sum(shard.rows for shard in info.shards) != info.rows:
         problems.append(f"{set_dir / SET_NAME}: {info.rows} rows, its shards have another sum")
     return problems
+
+
+def _other_recipes(set_dir: Path, info: SetInfo) -> list[str]:
+    """Hold the description's recipe against the one that each shard carries in its metadata."""
+    for shard in info.shards:
+        reader = ShardReader(set_dir / DATA_DIR / shard.name)
+        said = reader.metadata.get("recipe")
+        reader.close()
+        if said is not None and json.loads(said) != info.recipe:
+            return [f"{set_dir / SET_NAME}: its recipe is not the one that {shard.name} was built from"]
+    return []
 
 
 def _verify_index(path: Path, expected: FileInfo, rows: int) -> list[str]:
