@@ -201,3 +201,31 @@ def test_version_is_printed():
 
 def test_columns_of_numbers_stand_to_the_right():
     assert table([["a", "1"], ["bb", "22"]], header=["name", "n"]) == "name   n\n----  --\na      1\nbb    22"
+
+
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path: Path):
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "sr_datasets.cli", "list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={"HOME": str(tmp_path), "PYTHONPATH": str(SOURCE)},
+            check=False,
+        )
+
+    assert result.returncode == 1
+    assert result.stderr == "sr-data: error: No space left on device.\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path):
+    command = f"{sys.executable} -m sr_datasets.cli list | head -n 1; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "PYTHONPATH": str(SOURCE), "PATH": "/usr/bin:/bin"},
+        check=False,
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")

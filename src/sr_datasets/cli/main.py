@@ -17,7 +17,10 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="sr-data: %(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a full disk behind `> FILE` shows here, not at the interpreter's end
     except SrDataError as error:
         sys.stderr.write(f"sr-data: error: {error}\n")
         sys.exit(1)
