@@ -4,7 +4,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -482,3 +484,103 @@ def test_a_report_knows_its_size():
     empty = ForgetReport((), (), (), {}, (), ())
     assert empty.size_bytes == 0
     assert "0 clips" in empty.to_text(done=True)
+
+
+def edit_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    data = json.loads(path.read_bytes())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../victim", "/tmp/victim", "made/../../victim", "made//x", "made", "other/x.y4m", "made/.locks"],
+)
+@pytest.mark.parametrize("of_file", [False, True])
+def test_a_lock_file_whose_paths_lead_out_of_the_store_is_refused(
+    store: Store, tmp_path: Path, place: str, *, of_file: bool
+):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    clip = store.records()[0].clip
+
+    def change(data: dict[str, Any]) -> None:
+        entry = data["clips"][f"made/{clip}"]
+        (entry["files"][0] if of_file else entry)["path"] = place
+
+    edit_json(store.root / "sr-data.lock", change)
+    for act in (plan_forget, forget):
+        with pytest.raises(StoreError, match=f"made/{clip}"):
+            act(Store(store.root), ["made"])
+    assert (victim / "file").read_text() == "mine"
+
+
+def test_an_entry_under_another_clips_name_is_refused(store: Store):
+    clip = store.records()[0].clip
+    edit_json(
+        store.root / "sr-data.lock", lambda data: data["clips"].update({"x/y": data["clips"][f"made/{clip}"]})
+    )
+    with pytest.raises(StoreError, match=f"the entry 'x/y' is of made/{clip}"):
+        Store(store.root).records()
+
+
+def test_a_link_in_the_store_is_deleted_and_never_what_it_leads_to(store: Store, tmp_path: Path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").write_text("mine")
+    record = store.records()[0]
+    store.path_of(record).unlink()
+    store.path_of(record).symlink_to(victim)
+
+    forget(store, [f"made/{record.clip}"])
+
+    assert not store.path_of(record).is_symlink()
+    assert (victim / "file").read_text() == "mine"
+
+
+def test_nothing_is_deleted_behind_a_linked_folder(store: Store, tmp_path: Path):
+    record = store.records()[0]
+    victim = tmp_path / "victim"
+    (store.root / "made").rename(victim)
+    (store.root / "made").symlink_to(victim)
+    with pytest.raises(StoreError, match="lies outside"):
+        forget(store, ["made"])
+    assert (victim / store.path_of(record).name).exists()
+    assert store.find("made", record.clip) is not None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"paths": ["../victim"]}, {"clips": ["../victim"]}, {"folders": ["victim"]}]
+)
+def test_a_journal_that_leads_out_of_the_store_is_refused(
+    store: Store, tmp_path: Path, wrong: dict[str, list[str]]
+):
+    (tmp_path / "victim").mkdir()
+    journal = {"format": 1, "clips": [], "paths": [], "folders": []} | wrong
+    (store.root / "forgetting.json").write_text(json.dumps(journal))
+    with pytest.raises(StoreError, match=r"forgetting\.json does not say"):
+        forget(store, [])
+    assert (tmp_path / "victim").exists()
+
+
+def test_a_folder_that_only_the_register_takes_for_a_set_is_left_alone(
+    store: Store, built: Path, tmp_path: Path
+):
+    clip = store.records()[0].clip
+    other = tmp_path / "other"
+    shutil.copytree(built, other)
+    edit_json(other / "sr-data.json", lambda data: data.update(inputs=[]))
+    (other / "data" / ".mine.part").write_text("mine")
+    before = hashes(other)
+    edit_json(store.root / "sets.json", lambda data: data["sets"][0].update(path=str(other)))
+
+    forget(store, [f"made/{clip}"])
+
+    assert hashes(other) == before
+
+
+def test_a_register_with_names_that_lead_elsewhere_is_refused(store: Store, built: Path):
+    edit_json(store.root / "sets.json", lambda data: data["sets"][0].update(clips=["../victim"]))
+    with pytest.raises(StoreError, match=r"sets\.json is not of this version"):
+        plan_forget(store, [".."])

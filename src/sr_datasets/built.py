@@ -10,13 +10,13 @@ what was derived of a clip. It stays here.
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from sr_datasets.errors import StoreError
 from sr_datasets.files import locked, write_atomic
-from sr_datasets.manifest import HexSha256
+from sr_datasets.manifest import ClipId, HexSha256, SourceId
 from sr_datasets.models import Model
 from sr_datasets.recipe import Recipe, SplitName
 from sr_datasets.store import Store
@@ -25,12 +25,26 @@ RECIPES_NAME = "recipes.lock"
 SETS_NAME = "sets.json"
 
 
+ClipName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""``source/clip``."""
+
+
+def _absolute(path: str) -> str:
+    if not Path(path).is_absolute() or ".." in Path(path).parts:
+        raise ValueError(f"'{path}' is no absolute path of a folder")
+    return path
+
+
+FolderPath = Annotated[str, AfterValidator(_absolute)]
+"""An absolute path of this machine, without ``..``."""
+
+
 class LockedClip(Model):
     """A clip that a recipe took."""
 
-    source: str
+    source: SourceId
     """Source id."""
-    clip: str
+    clip: ClipId
     """Clip id."""
     split: SplitName
     """Split that it was dealt to."""
@@ -62,11 +76,11 @@ class _RecipesFile(Model):
 class BuiltSet(Model):
     """A folder that a build wrote, or began to write."""
 
-    path: str
-    """Where it was: an absolute path of this machine."""
+    path: FolderPath
+    """Where it was."""
     recipe: str
     """Id of the recipe."""
-    clips: tuple[str, ...]
+    clips: tuple[ClipName, ...]
     """The clips that it was made of, ``source/clip`` each."""
 
 

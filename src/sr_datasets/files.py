@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sr_datasets.errors import SrDataError
+from sr_datasets.errors import SrDataError, StoreError
 
 _CHUNK_BYTES = 1 << 20
 
@@ -167,6 +167,29 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def require_inside(path: Path, root: Path) -> None:
+    """Make sure that a name lies in a folder, also where links lead: the last step before it is deleted.
+
+    Raises:
+        StoreError: It lies elsewhere, or is the folder itself.
+    """
+    if path.name in ("", ".", "..") or not path.parent.resolve().is_relative_to(root.resolve()):
+        raise StoreError(
+            f"{path} lies outside {root} ({path.parent.resolve()}): nothing is deleted there. A link or a wrong entry "
+            "leads to it: put that right, or delete the file yourself."
+        )
+
+
+def remove_inside(path: Path, root: Path) -> None:
+    """Delete a file, or a folder with all it holds, of a folder; a link goes itself, not what it leads to.
+
+    Raises:
+        StoreError: It lies elsewhere.
+    """
+    require_inside(path, root)
+    remove(path)
 
 
 def require_space(folder: Path, needed_bytes: int, what: str) -> None:

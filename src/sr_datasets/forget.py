@@ -21,15 +21,32 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from stat import S_ISREG
 from typing import Literal
 
 from pydantic import ValidationError
 
 from sr_datasets import catalog
 from sr_datasets.build import CARD_NAME, STATE_NAME, card_of, locked_folder, plan_digest
-from sr_datasets.built import RECIPES_NAME, built_sets, drop_from_recipes, drop_from_register, recipe_locks
+from sr_datasets.built import (
+    RECIPES_NAME,
+    ClipName,
+    FolderPath,
+    built_sets,
+    drop_from_recipes,
+    drop_from_register,
+    recipe_locks,
+)
 from sr_datasets.errors import SelectionError, ShardError, SrDataError, StoreError
-from sr_datasets.files import disk_errors, human_bytes, locked, remove, write_atomic
+from sr_datasets.files import (
+    disk_errors,
+    human_bytes,
+    locked,
+    remove,
+    remove_inside,
+    require_inside,
+    write_atomic,
+)
 from sr_datasets.models import Model
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.rules import SELECTION, fitting
@@ -48,20 +65,20 @@ from sr_datasets.shards.sets import (
     write_set_json,
 )
 from sr_datasets.shards.writer import WRITER_KEYS, ShardWriter
-from sr_datasets.store import Store
+from sr_datasets.store import Store, StorePath
 
 JOURNAL_NAME = "forgetting.json"
 """What is being forgotten, in the store's folder."""
 
 _Name = tuple[str, str]  # source, clip
+_CLIP_NAME = re.compile(r"[a-z0-9][a-z0-9-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class _Journal(Model):
     format: Literal[1] = 1
-    clips: tuple[str, ...]
-    paths: tuple[str, ...]
-    """POSIX paths inside the store."""
-    folders: tuple[str, ...]
+    clips: tuple[ClipName, ...]
+    paths: tuple[StorePath, ...]
+    folders: tuple[FolderPath, ...]
     """Sets that were named beside the register."""
 
 
@@ -285,8 +302,9 @@ def _is_there(path: Path) -> bool:
 
 
 def _size_of(path: Path) -> DeletedFile:
-    inside = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    return DeletedFile(path, sum(file.stat().st_size for file in inside if file.exists()))
+    inside = [path] if path.is_symlink() or not path.is_dir() else list(path.rglob("*"))
+    sizes = (file.lstat() for file in inside if _is_there(file))
+    return DeletedFile(path, sum(stat.st_size for stat in sizes if S_ISREG(stat.st_mode)))
 
 
 # What is to go
@@ -312,7 +330,8 @@ class _Work:
             for clip in lock.clips
         }
         for folder in self.named:
-            known |= _clips_of_set(folder)
+            # What a set says comes from elsewhere: no name of it may lead out of the store's folders.
+            known |= {name for name in _clips_of_set(folder) if _CLIP_NAME.fullmatch("/".join(name))}
         left = [_split(name) for name in self.journal.clips] if self.journal is not None else []
         wanted, whole = _resolve(patterns, sorted(known), store)
         self.names: tuple[_Name, ...] = tuple(sorted({*wanted, *left}))
@@ -322,6 +341,8 @@ class _Work:
         self.folders: list[Path] = []
         self.gone: tuple[str, ...] = ()
         self.find_folders()
+        for path in self.paths:
+            require_inside(path, store.root)
 
     def find_folders(self) -> None:
         """Find the sets with rows of the clips, and those of them that are gone."""
@@ -374,11 +395,11 @@ class _Work:
             with self.store.lock(*name):
                 if self.store.find(*name) is None:
                     for path in paths:
-                        remove(path)
+                        remove_inside(path, self.store.root)
         anew = {self.store.path_of(record) for record in self.store.records()}
         for path in self.others:
             if path not in anew:
-                remove(path)
+                remove_inside(path, self.store.root)
         for source in {source for source, _ in self.names}:
             for folder in (self.store.incoming(source), self.store.root / source):
                 with suppress(OSError):  # others still have files there
@@ -391,9 +412,10 @@ def _read_journal(path: Path) -> _Journal | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
+        what = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise StoreError(
-            f"{path} does not say what was to be forgotten: {error.errors()[0]['msg']}. Move it away, and name the "
-            "clips to sr-data forget again."
+            f"{path} does not say what was to be forgotten: {what}. Move it away, and name the clips to sr-data forget "
+            "again."
         ) from error
 
 
@@ -530,6 +552,12 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
         BuildError: A build is writing into it.
         ShardError: A shard is damaged; nothing of it was changed.
     """
+    info = _info_of(folder)
+    if info is not None:
+        told = {(clip.source, clip.clip) for clip in info.inputs}
+        told |= {(clip.source, clip.clip) for clip in info.skipped}
+        if told.isdisjoint(names):
+            return None  # a folder of others, whatever the register says of it
     with locked_folder(folder):
         for partial in (folder / DATA_DIR).glob(".*.part"):
             partial.unlink()  # of a build or a forgetting that was killed: the lock says that nobody writes it now

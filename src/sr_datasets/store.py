@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from sr_datasets.errors import StoreError
 from sr_datasets.files import disk_errors, locked, sha256_of, write_atomic
-from sr_datasets.manifest import HexSha256, VideoInfo
+from sr_datasets.manifest import ClipId, HexSha256, SourceId, VideoInfo
 from sr_datasets.models import Model
 
 LOCK_NAME = "sr-data.lock"
@@ -21,11 +21,23 @@ LOCK_NAME = "sr-data.lock"
 Proof = Literal["sha256", "sha1", "md5", "pixels-sha256", "first-fetch", "generated", "imported"]
 
 
+def _inside(path: str) -> str:
+    parts = path.split("/")
+    if "\0" in path or len(parts) < 2 or not all(part not in ("", ".", "..") for part in parts):
+        raise ValueError(f"'{path}' is no path inside the store, such as xiph/akiyo_cif.y4m")
+    return path
+
+
+StorePath = Annotated[str, AfterValidator(_inside)]
+"""POSIX path inside the store's folder: two parts at least, none of them empty, ``.`` or ``..``. A lock file comes
+from elsewhere, and files are deleted by it."""
+
+
 class FileRecord(Model):
     """One verified file of the store."""
 
-    path: str
-    """POSIX path inside the store."""
+    path: StorePath
+    """Where it lies in the store."""
     size_bytes: int
     """Exact size."""
     sha256: HexSha256
@@ -48,12 +60,12 @@ class ArchiveRecord(Model):
 class ClipRecord(Model):
     """What the store knows of one clip."""
 
-    source: str
+    source: SourceId
     """Source id."""
-    clip: str
+    clip: ClipId
     """Clip id."""
-    path: str
-    """POSIX path inside the store: a file, or a folder of frames."""
+    path: StorePath
+    """Where it lies in the store: a file, or a folder of frames. The first part is the source."""
     files: tuple[FileRecord, ...]
     """Its files, in frame order."""
     sha256: HexSha256
@@ -75,6 +87,16 @@ class ClipRecord(Model):
     """Of such a clip: whom to name, and how."""
     info: VideoInfo
     """What the clip says of itself."""
+
+    @model_validator(mode="after")
+    def _lies_in_its_own_place(self) -> Self:
+        source, name, *_ = self.path.split("/")
+        if source != self.source or name.startswith("."):
+            raise ValueError(f"'{self.path}' is no place of a clip of {self.source}")
+        for file in self.files:
+            if file.path != self.path and not file.path.startswith(f"{self.path}/"):
+                raise ValueError(f"'{file.path}' is no file of {self.path}")
+        return self
 
     @property
     def size_bytes(self) -> int:
@@ -103,6 +125,13 @@ class _Lock(Model):
     format: Literal[1] = 1
     clips: Annotated[dict[str, ClipRecord], Field(default_factory=dict)]
 
+    @model_validator(mode="after")
+    def _names_are_those_of_the_records(self) -> Self:
+        for name, record in self.clips.items():
+            if name != f"{record.source}/{record.clip}":
+                raise ValueError(f"the entry '{name}' is of {record.source}/{record.clip}")
+        return self
+
 
 def read_lock(path: Path) -> dict[str, ClipRecord]:
     """Return the records of a lock file by ``source/clip``, of a store or as it was committed and shared.
@@ -121,7 +150,8 @@ def read_lock(path: Path) -> dict[str, ClipRecord]:
 def _not_a_lock(path: Path, error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the file"
-    return f"{path} is not a lock file of this version: {where}: {first['msg']}."
+    what = first["msg"].removeprefix("Value error, ")
+    return f"{path} is not a lock file of this version: {where}: {what}."
 
 
 def default_root() -> Path:

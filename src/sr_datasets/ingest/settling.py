@@ -7,7 +7,7 @@ from typing import Literal
 
 from sr_datasets.errors import FetchError, HashMismatchError, SrDataError
 from sr_datasets.fetch import archive as archives
-from sr_datasets.files import Digests, disk_errors, iter_chunks, move_into_place, remove
+from sr_datasets.files import Digests, disk_errors, iter_chunks, move_into_place, remove, remove_inside
 from sr_datasets.manifest import Clip, FileFacts, Source, Status, VideoInfo
 from sr_datasets.progress import Progress
 from sr_datasets.store import ArchiveRecord, ClipRecord, Proof, Store, digest_of
@@ -164,7 +164,7 @@ def settle(
             move_into_place(incoming, final)
         store.put(record)
         if old is not None and old.path != record.path:
-            remove(store.path_of(old))
+            remove_inside(store.path_of(old), store.root)
     return record
 
 
