@@ -1,6 +1,7 @@
 """Members come out of archives by pattern, whole, and nowhere else; what is unsafe or damaged is refused."""
 
 import bz2
+import contextlib
 import gzip
 import hashlib
 import io
@@ -293,6 +294,30 @@ def test_7z_files_are_unpacked_the_same_way(tmp_path: Path):
     with pytest.raises(FetchError, match=r"Set.7z"):
         extract(path, ["Set/calendar/*.png"], tmp_path / "out2", expected_count=5)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["Set.7z", "out"]
+
+
+@pytest.mark.parametrize("place", [*range(6, 120, 7), -30, -5])
+def test_a_7z_file_that_is_broken_anywhere_is_a_fetch_error(tmp_path: Path, place: int):
+    py7zr = pytest.importorskip("py7zr", reason="py7zr is the extra '7z'")
+    path = tmp_path / "Set.7z"
+    with py7zr.SevenZipFile(path, "w") as archive:
+        archive.writestr(bytes(range(256)) * 8, "a.bin")
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0xFF
+    path.write_bytes(data)
+    with contextlib.suppress(FetchError):  # a bit that says nothing can be broken unnoticed
+        (file,) = extract(path, ["*"], tmp_path / "out", expected_count=1)
+        assert file.read_bytes() == bytes(range(256)) * 8
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_an_encrypted_7z_file_is_a_fetch_error(tmp_path: Path, header: bool):
+    py7zr = pytest.importorskip("py7zr", reason="py7zr is the extra '7z'")
+    path = tmp_path / "Set.7z"
+    with py7zr.SevenZipFile(path, "w", password="secret", header_encryption=header) as archive:
+        archive.writestr(b"data", "a.bin")
+    with pytest.raises(FetchError, match=r"Set.7z is encrypted"):
+        extract(path, ["*"], tmp_path / "out", expected_count=1)
 
 
 def test_without_py7zr_a_7z_file_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

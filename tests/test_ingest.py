@@ -189,7 +189,7 @@ def test_without_a_checksum_geometry_is_proof(store: Store, fact: dict[str, int]
         fetch(source_of(guessed), store, progress=progress)
     assert any("taken as it is" in line for line in progress.lines)
     assert len(store.records()) == 1
-    assert len(server.asked) == 1  # the file that was refused had been kept
+    assert len(server.asked) == 2  # nothing of the file that was refused had been kept
 
 
 def test_what_is_no_video_is_not_kept_when_nothing_proves_it(store: Store):
@@ -202,6 +202,79 @@ def test_what_is_no_video_is_not_kept_when_nothing_proves_it(store: Store):
         server.files["a.y4m"] = y4m()
         fetch(source, store)
     assert store.get("xiph", "a").proof == "first-fetch"
+
+
+@pytest.mark.parametrize("more", [{}, {"width": 16, "height": 8, "num_frames": 3}])
+@pytest.mark.parametrize(
+    "bad", [y4m()[:-20], y4m()[:60] + y4m()[63:], b"YUV4MPEG2 W16\n" + bytes(900), y4m(2)]
+)
+def test_a_broken_file_without_a_checksum_falls_through_to_the_next_mirror(
+    store: Store, bad: bytes, more: dict[str, int]
+):
+    with FaultServer({"bad.y4m": bad, "a.y4m": y4m()}) as server:
+        mirrors = [server.url("bad.y4m"), server.url("a.y4m")]
+        evidence = dict.fromkeys(more, "SEEN here")
+        source = source_of({"id": "a", "mirrors": mirrors, "evidence": evidence, **more})
+        if bad == y4m(2) and not more:
+            return  # nobody can tell
+        progress = Lines()
+        fetch(source, store, progress=progress)
+    assert any(f"xiph/a: {mirrors[0]} gave a file that is broken" in line for line in progress.lines)
+    assert store.path_of(store.get("xiph", "a")).read_bytes() == y4m()
+    assert store.get("xiph", "a").origin == mirrors[1]
+    assert left_over(store) == []
+
+
+def test_when_every_mirror_gives_a_broken_file_each_is_named_and_nothing_is_kept(store: Store):
+    with FaultServer({"a.y4m": y4m()[:-20], "b.y4m": y4m()[:-30]}) as server:
+        mirrors = [server.url("a.y4m"), server.url("b.y4m")]
+        with pytest.raises(FetchError, match=rf"(?s)xiph/a: {mirrors[0]} gave .*\nxiph/a: {mirrors[1]} gave"):
+            fetch(source_of({"id": "a", "mirrors": mirrors}), store)
+    assert left_over(store) == []
+
+
+def stored_zip(folder: Path) -> bytes:
+    with zipfile.ZipFile(folder / "Set.zip", "w") as archive:
+        archive.writestr("film.y4m", y4m())
+    return (folder / "Set.zip").read_bytes()
+
+
+def zip_source(*mirrors: str, **more: object) -> Source:
+    clip = {"id": "film", "archive": "Set.zip", "members": ["*.y4m"]}
+    return source_of(clip, archives=[{"id": "Set.zip", "mirrors": list(mirrors), **more}])
+
+
+def test_a_damaged_archive_falls_through_to_the_next_mirror_and_is_not_kept(store: Store, tmp_path: Path):
+    good = stored_zip(tmp_path)
+    bad = bytearray(good)
+    bad[good.index(b"YUV4MPEG2") + 100] ^= 0xFF  # it is stored: only its CRC tells
+    with FaultServer({"bad.zip": bytes(bad), "good.zip": good}) as server:
+        bad_url, good_url = server.url("bad.zip"), server.url("good.zip")
+        with pytest.raises(FetchError, match=rf"xiph/Set.zip: {bad_url} gave a file that is broken.*CRC"):
+            fetch(zip_source(bad_url), store)
+        assert left_over(store) == []
+        fetch(zip_source(bad_url, good_url), store)
+    assert [request.path for request in server.asked] == ["bad.zip", "bad.zip", "good.zip"]
+    assert store.get("xiph", "film").origin == good_url
+    assert left_over(store) == []
+
+
+def test_a_damaged_archive_with_the_right_checksum_is_put_aside(store: Store, tmp_path: Path):
+    bad = bytearray(stored_zip(tmp_path))
+    bad[bad.index(b"YUV4MPEG2") + 100] ^= 0xFF
+    with FaultServer({"s": bytes(bad)}) as server:
+        source = zip_source(server.url("s"), sha256=sha(bytes(bad)))
+        for force in (False, True):
+            with pytest.raises(FetchError, match=r"has the checksum .* kept as .*Set.zip.rejected"):
+                fetch(source, store, force=force)
+            assert left_over(store) == ["Set.zip.rejected"]
+    assert len(server.asked) == 2
+
+
+def test_a_fetch_that_fails_leaves_no_lock_file(store: Store):
+    with FaultServer({}) as server, pytest.raises(FetchError):
+        fetch(source_of({"id": "a", "mirrors": [server.url("a.y4m")]}), store)
+    assert left_over(store) == []
 
 
 def test_a_lost_clip_is_fetched_again_and_must_be_the_one_that_came_first(store: Store):

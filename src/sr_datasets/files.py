@@ -227,7 +227,7 @@ def human_bytes(count: int) -> str:
 
 
 @contextmanager
-def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def locked(path: Path, *, waiting: Callable[[], None] | None = None, passing: bool = False) -> Iterator[None]:
     """Hold an exclusive lock between processes; ``path`` is the lock file, kept empty.
 
     The lock ends with the process, however it ends.
@@ -235,19 +235,52 @@ def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator
     Args:
         path: The lock file; made with its folder if it is missing.
         waiting: Called once when another process has the lock, before the wait for it begins.
+        passing: Whether the lock file is deleted at the end; then all who lock it must say so.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    while True:
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if passing and not _is_named(file.fileno(), path):
+                continue  # who had it before has deleted it: another one may stand there now
+            try:
+                yield
+            finally:
+                if passing:
+                    path.unlink(missing_ok=True)
+                fcntl.flock(file, fcntl.LOCK_UN)
+            return
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[bool]:
+    """Lock a folder against other processes, and say whether that succeeded; nothing is waited for.
+
+    The folder itself is locked, so that no lock file is left in it. The lock ends with the process, however it ends.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if waiting is not None:
-                waiting()
-            fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 @contextmanager

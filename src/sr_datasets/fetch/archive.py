@@ -6,12 +6,10 @@ beyond ``Limits`` are refused; checksums that the format carries are tested; the
 """
 
 import io
-import lzma
 import re
 import shutil
 import tarfile
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +18,11 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from sr_datasets.errors import FetchError, MissingExtraError
+from sr_datasets.errors import FetchError, MissingExtraError, SrDataError
 from sr_datasets.fetch.unpacked import (
     LIMITS,
     RATIO_FROM_BYTES,
+    CutError,
     Limits,
     Unpacked,
     kind_of_packing,
@@ -32,6 +31,12 @@ from sr_datasets.fetch.unpacked import (
 from sr_datasets.files import disk_errors, human_bytes, move_into_place, remove, require_space, sync_file
 
 _BATCH_BYTES = 1 << 30
+
+
+class DamagedArchiveError(FetchError):
+    """An archive cannot be read to its end: cut, damaged, or none; another copy of it may be whole."""
+
+
 _MOST_TOLD = 20
 _COPY_BYTES = 1 << 20
 
@@ -168,7 +173,7 @@ def _unpack_batch(
                 for member in wanted:
                     path = folder / PurePosixPath(member.name).name
                     if path.stat().st_size != member.size_bytes:
-                        raise FetchError(
+                        raise DamagedArchiveError(
                             f"{want.name}: member {member.name} has {path.stat().st_size} bytes, the archive's "
                             f"directory says {member.size_bytes}: the archive is damaged. Delete it and fetch it again."
                         )
@@ -253,23 +258,20 @@ def _damage_of(name: str) -> Iterator[None]:
     """Turn what the archive libraries raise on damaged files into one sentence."""
     try:
         yield
+    except CutError as error:
+        raise DamagedArchiveError(str(error)) from error
+    except (SrDataError, MemoryError):
+        raise
     except OSError as error:
         if error.errno is not None:
             raise  # of the disk; bz2 and gzip raise their own without a number
         raise _damaged(name, error) from error
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        NotImplementedError,
-    ) as error:
+    except Exception as error:  # four libraries raise dozens of classes, some of them bare ones
         raise _damaged(name, error) from error
 
 
-def _damaged(name: str, error: Exception) -> FetchError:
-    return FetchError(
+def _damaged(name: str, error: Exception) -> DamagedArchiveError:
+    return DamagedArchiveError(
         f"{name} cannot be unpacked: {str(error) or type(error).__name__}. The archive is damaged or of an "
         "unknown kind: delete it and fetch it again."
     )
@@ -305,7 +307,7 @@ def _open(path: Path, name: str, limits: Limits) -> Iterator[_Archive]:
         with tarfile.open(path, "r:") as opened_tar:
             yield _Tar(opened_tar)
     else:
-        raise FetchError(
+        raise DamagedArchiveError(
             f"{name} is not a zip, 7z or tar archive, nor compressed with xz, gzip or bzip2: it begins with {head!r}. "
             "Fetch it again."
         )
@@ -425,10 +427,13 @@ def _open_7z(path: Path, name: str, limits: Limits) -> Iterator[_Archive]:
         raise MissingExtraError(f"unpacking {name}", extra="7z") from error
     try:
         with py7zr.SevenZipFile(path, max_extract_size=limits.total_bytes) as opened:
+            if opened.needs_password():
+                raise py7zr.exceptions.PasswordRequired(name)
             yield _SevenZip(opened)
-    except (py7zr.exceptions.ArchiveError, py7zr.exceptions.UnsupportedCompressionMethodError) as error:
+    except (py7zr.exceptions.PasswordRequired, py7zr.exceptions.UnsupportedCompressionMethodError) as error:
+        known = isinstance(error, py7zr.exceptions.UnsupportedCompressionMethodError)
         raise FetchError(
-            f"{name} cannot be unpacked: {error}. Delete it and fetch it again, or unpack it with 7-Zip and bring the "
+            f"{name} {f'cannot be unpacked: {error}' if known else 'is encrypted'}. Unpack it with 7-Zip and bring the "
             "files in with sr-data import."
         ) from error
 
@@ -464,5 +469,5 @@ def _copy(packed: IO[bytes] | io.RawIOBase, path: Path, member: Member) -> None:
         while data := packed.read(_COPY_BYTES) or b"":
             left -= len(data)
             if left < 0:
-                raise FetchError(f"member {member.name} is longer than the archive's directory says")
+                raise DamagedArchiveError(f"member {member.name} is longer than the archive's directory says")
             file.write(data)

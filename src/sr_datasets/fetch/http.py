@@ -129,7 +129,7 @@ def fetch_file(
 
     with (
         disk_errors(name, dest.parent),
-        locked(dest.with_name(f".{dest.name}.lock"), waiting=waiting),
+        locked(dest.with_name(f".{dest.name}.lock"), waiting=waiting, passing=True),
         ExitStack() as stack,
     ):
         own = traffic or stack.enter_context(Traffic())
@@ -151,6 +151,22 @@ def discard(dest: Path) -> None:
     lock = dest.with_name(f".{dest.name}.lock")
     for path in (_part(dest), note, partial_name(note), _rejected(dest), lock):
         path.unlink(missing_ok=True)
+
+
+def put_aside(dest: Path) -> Path:
+    """Keep a file that was fetched and cannot be used as ``NAME.rejected``; return where it lies."""
+    discard(dest)
+    return dest.replace(_rejected(dest))
+
+
+def was_put_aside(dest: Path) -> bool:
+    """Return whether a file lies here that was fetched and refused."""
+    return _rejected(dest).exists()
+
+
+def bytes_here(dest: Path) -> int:
+    """Return how many bytes of a file lie here already, whole or partial."""
+    return next((path.stat().st_size for path in (dest, _part(dest)) if path.is_file()), 0)
 
 
 def _part(dest: Path) -> Path:

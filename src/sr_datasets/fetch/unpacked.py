@@ -15,6 +15,11 @@ from typing import Literal, Protocol
 from sr_datasets.errors import FetchError
 from sr_datasets.files import human_bytes
 
+
+class CutError(FetchError):
+    """Packed data ends in its middle."""
+
+
 Packing = Literal["xz", "gz", "bz2"]
 
 RATIO_FROM_BYTES = 64 << 20
@@ -140,7 +145,7 @@ class Unpacked(io.RawIOBase):
         if now.needs_input:
             data, self._ahead = self._ahead or self._file.read(_READ_BYTES), b""
             if not data:
-                raise FetchError(
+                raise CutError(
                     f"{self._name} ends in the middle of its packed data: it was cut. Delete it and fetch it again."
                 )
         try:

@@ -1,6 +1,6 @@
 """Clips that are downloaded or computed here."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -11,12 +11,15 @@ from sr_datasets import catalog
 from sr_datasets.catalog import Selected
 from sr_datasets.errors import DecodeError, FetchError, HashMismatchError, SrDataError
 from sr_datasets.fetch import generated, http
+from sr_datasets.fetch.archive import DamagedArchiveError
 from sr_datasets.fetch.failures import PATIENT, Patience
+from sr_datasets.fetch.http import Fetched
 from sr_datasets.fetch.traffic import Traffic
 from sr_datasets.files import disk_errors, human_bytes, sync_file
 from sr_datasets.ingest.crew import run_all
 from sr_datasets.ingest.settling import (
     CHECKSUMS,
+    OtherClipError,
     clips_text,
     hash_file,
     raise_together,
@@ -255,21 +258,72 @@ class _Fetch:
             facts, first = self._facts_of_archive(source, remote, missing)
             if not facts.mirrors:
                 raise FetchError(_no_address(source, remote.id))
-            got = http.fetch_file(
-                facts, dest, progress=progress, name=name, patience=self.patience, traffic=self.traffic
-            )
-            proof: Proof = "first-fetch" if first else got.proof
-            fetched = ArchiveRecord(id=remote.id, size_bytes=got.size_bytes, sha256=got.sha256)
-            with unpacked_clips(source, missing, dest, self.store) as unpacked:
-                for clip, files in unpacked:
-                    with self.store.lock(source.id, clip.id):
-                        record = settle_unpacked(
-                            source, clip, files, dest.name, self.store, origin=got.url or facts.mirrors[0],
-                            proof=proof, etag=got.etag, fetched=fetched, must_be=self._digest_of(source, clip),
-                            progress=progress,
-                        )  # fmt: skip
-                        self._brought(record)
+            if self.force and (dest.exists() or http.was_put_aside(dest)):
+                _forget_download(dest)
+
+            def take(got: Fetched) -> None:
+                proof: Proof = "first-fetch" if first else got.proof
+                fetched = ArchiveRecord(id=remote.id, size_bytes=got.size_bytes, sha256=got.sha256)
+                with unpacked_clips(source, missing, dest, self.store) as unpacked:
+                    for clip, files in unpacked:
+                        with self.store.lock(source.id, clip.id):
+                            record = settle_unpacked(
+                                source, clip, files, dest.name, self.store, origin=got.url or facts.mirrors[0],
+                                proof=proof, etag=got.etag, fetched=fetched, must_be=self._digest_of(source, clip),
+                                progress=progress,
+                            )  # fmt: skip
+                            missing.remove(clip)
+                            self._brought(record)
+
+            self._from_mirrors(facts, dest, name, progress, take)
             _forget_download(dest)
+
+    def _from_mirrors(
+        self,
+        facts: FileFacts,
+        dest: Path,
+        name: str,
+        progress: Progress,
+        take: Callable[[Fetched], None],
+    ) -> None:
+        """Fetch a file and take what it brings; where that cannot be used and no checksum vouches for it, go on.
+
+        Raises:
+            FetchError: No mirror gave a file that can be used; nothing of them is kept. Or what came is the file that the
+                manifest names, and damaged: it is kept as ``NAME.rejected``.
+            DecodeError: As above, for a file of a single mirror that is no video.
+        """
+        reasons: list[str] = []
+        while True:
+            try:
+                got = http.fetch_file(
+                    facts, dest, progress=progress, name=name, patience=self.patience, traffic=self.traffic
+                )
+            except FetchError as error:
+                if reasons:
+                    raise type(error)("\n".join([*reasons, str(error)])) from error
+                raise
+            try:
+                take(got)
+            except (DamagedArchiveError, DecodeError, OtherClipError) as error:
+                if got.proof != "first-fetch":
+                    if isinstance(error, DamagedArchiveError):
+                        kept = http.put_aside(dest)
+                        raise FetchError(
+                            f"{error} It has the checksum that the manifest names, and is kept as {kept}."
+                        ) from error
+                    raise
+                _forget_download(dest)
+                what = "broken or another one" if isinstance(error, OtherClipError) else "broken"
+                reasons.append(f"{name}: {got.url} gave a file that is {what}, so it is not kept: {error}")
+                left = tuple(url for url in facts.mirrors if url != got.url)
+                if not left:
+                    kind = type(error) if len(reasons) == 1 else FetchError
+                    raise kind("\n".join(reasons)) from error
+                self.progress.log(f"{reasons[-1]} Trying the next mirror.")
+                facts = facts.model_copy(update={"mirrors": left})
+            else:
+                return
 
     def _brought(self, record: ClipRecord) -> None:
         self.fetched.append(record)
@@ -378,33 +432,29 @@ class _Fetch:
             http.discard(dest)
         elif old is None:
             self._take_back(name, clip, dest)
+        records: list[ClipRecord] = []
+
+        def take(got: Fetched) -> None:
+            proof: Proof = got.proof
+            if known is not None and first:
+                proof = known.proof if known.origin != "imported" else "first-fetch"
+            records.append(
+                settle(
+                    source, clip, dest, self.store, [got.sha256], origin=got.url or facts.mirrors[0], proof=proof,
+                    etag=got.etag, progress=progress,
+                )
+            )  # fmt: skip
+
         try:
-            got = http.fetch_file(
-                facts, dest, progress=progress, name=name, patience=self.patience, traffic=self.traffic
-            )
+            self._from_mirrors(facts, dest, name, progress, take)
         except FetchError as error:
             if old is None or not self.store.path_of(old).exists():
                 raise
             raise type(error)(
                 f"{error} The file in the store stays as it is: {self.store.path_of(old)}"
             ) from error
-        proof: Proof = got.proof
-        if known is not None and first:
-            proof = known.proof if known.origin != "imported" else "first-fetch"
-        try:
-            record = settle(
-                source, clip, dest, self.store, [got.sha256], origin=got.url or facts.mirrors[0], proof=proof,
-                etag=got.etag, progress=progress,
-            )  # fmt: skip
-        except DecodeError:
-            if (
-                proof == "first-fetch"
-            ):  # nothing says that these are the right bytes: let the next run fetch anew
-                dest.unlink(missing_ok=True)
-                http.discard(dest)
-            raise
         http.discard(dest)
-        return record
+        return records[0]
 
     def _incoming(self, source: Source, clip: Clip) -> Path:
         """Return where a clip's own file lies until it is whole and checked."""

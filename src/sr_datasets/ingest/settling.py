@@ -17,6 +17,10 @@ from sr_datasets.video.pictures import frame_paths
 CHECKSUMS: tuple[Literal["sha256", "sha1", "md5"], ...] = ("sha256", "sha1", "md5")
 
 
+class OtherClipError(FetchError):
+    """What came has another geometry than the manifest says, and no checksum vouches for it."""
+
+
 @contextmanager
 def unpacked_clips(
     source: Source, clips: Sequence[Clip], archive_path: Path, store: Store
@@ -124,7 +128,7 @@ def settle(
         own_proof = proof in CHECKSUMS and clip.archive is None
         for wrong, firm in wrong_facts(clip, info):
             if firm and not own_proof:
-                raise FetchError(
+                raise OtherClipError(
                     f"{name}: what came {wrong}. It is another file than the manifest describes, or the manifest is "
                     "wrong: compare with the publisher's page, then correct the manifest."
                 )
