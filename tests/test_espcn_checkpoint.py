@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -44,6 +46,25 @@ def header(**changes: object) -> Header:
 def saved(tmp_path: Path) -> Path:
     save_model(tmp_path / MODEL_NAME, Espcn(CONFIG.model, seed=4), header())
     return tmp_path / MODEL_NAME
+
+
+def test_a_model_that_may_not_be_read_says_so(saved: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ModelError, match=r"model.safetensors cannot be read: Permission denied"):
+        load_model(saved)
+
+
+def test_a_model_is_readable_by_those_whom_the_umask_lets(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        save_model(tmp_path / MODEL_NAME, Espcn(CONFIG.model), header())
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / MODEL_NAME).stat().st_mode & 0o777 == 0o644
 
 
 def test_a_model_comes_back_with_its_weights_and_its_provenance(saved: Path):

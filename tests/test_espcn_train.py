@@ -1,6 +1,8 @@
+import errno
 import itertools
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,17 @@ from patches import Pairs, write_set
 from pictures import mod_cropped, read_planes
 
 import sr_datasets.espcn.data as data_module
+import sr_datasets.espcn.train as train_module
 from sr_datasets.color import luma_of_rgb
 from sr_datasets.degrade import degrade_frame
-from sr_datasets.errors import ModelError, ShardError
+from sr_datasets.errors import ModelError, ShardError, SrDataError
 from sr_datasets.espcn.checkpoint import load_model, read_header, read_tensors
 from sr_datasets.espcn.config import TrainConfig, preset
 from sr_datasets.espcn.data import open_patches, scale_of, turned
 from sr_datasets.espcn.evaluate import evaluate
 from sr_datasets.espcn.order import SampleOrder
-from sr_datasets.espcn.train import train
+from sr_datasets.espcn.train import resumed_config, train
+from sr_datasets.files import folder_lock
 from sr_datasets.metrics import PROTOCOLS
 from sr_datasets.progress import Silent
 from sr_datasets.recipe import Bicubic
@@ -276,8 +280,117 @@ def test_weights_that_are_no_numbers_are_not_written_over_good_ones(
 def test_a_folder_with_a_model_is_not_overwritten(tmp_path: Path, patches: Path):
     train(quick(), patches, out_dir=tmp_path / "model")
 
-    with pytest.raises(ModelError, match=r"holds a model already.*--resume"):
+    with pytest.raises(ModelError, match=r"holds a run already.*--resume"):
         train(quick(), patches, out_dir=tmp_path / "model")
+
+
+def test_a_full_disk_between_state_and_model_leaves_a_run_that_resumes_to_the_same_bytes(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    train(quick(), patches, out_dir=tmp_path / "whole")
+    write = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.name.startswith((".model", ".best")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SrDataError, match=r"writing the model: the disk is full"):
+        train(quick(checkpoint_every=60), patches, out_dir=tmp_path / "model")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "last.safetensors",
+        "metrics.jsonl",
+    ]
+    monkeypatch.undo()
+
+    train(quick(checkpoint_every=60), patches, out_dir=tmp_path / "model", resume=True)
+
+    assert load_model(tmp_path / "model")[1].step == 60
+    for name, tensor in load_model(tmp_path / "whole")[0].state_dict().items():
+        assert torch.equal(tensor, load_model(tmp_path / "model")[0].state_dict()[name])
+    assert (tmp_path / "model" / "best.safetensors").exists()
+
+
+def test_a_full_disk_at_the_first_checkpoint_does_not_bar_the_way_to_a_new_run(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(SrDataError, match="the disk is full"):
+            train(quick(), patches, out_dir=tmp_path / "model")
+
+    train(quick(), patches, out_dir=tmp_path / "model")
+
+
+def test_a_folder_with_a_model_but_no_state_holds_no_run(tmp_path: Path, patches: Path):
+    train(quick(), patches, out_dir=tmp_path / "model")
+    (tmp_path / "model" / "last.safetensors").unlink()
+
+    with pytest.raises(
+        ModelError, match=r"no run to go on with.*cannot be trained further.*without --resume"
+    ):
+        train(quick(), patches, out_dir=tmp_path / "model", resume=True)
+    train(quick(steps=40), patches, out_dir=tmp_path / "model")
+
+    assert load_model(tmp_path / "model")[1].step == 40
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, patches: Path):
+    (tmp_path / "model").mkdir()
+    with folder_lock(tmp_path / "model") as ours, pytest.raises(ModelError, match="another run is writing"):
+        assert ours
+        train(quick(), patches, out_dir=tmp_path / "model")
+
+    train(quick(steps=10), patches, out_dir=tmp_path / "model")
+
+
+def test_a_resumed_run_takes_the_options_that_are_left_out_from_the_run(tmp_path: Path, patches: Path):
+    config = quick("espcn", seed=5)
+    with pytest.raises(_KilledError):
+        train(config, patches, out_dir=tmp_path / "model", progress=_StopAfter(31))
+
+    found = resumed_config(tmp_path / "model", checkpoint_every=30)
+
+    assert found == config.model_copy(update={"checkpoint_every": 30})
+    assert train(found, patches, out_dir=tmp_path / "model", resume=True).steps == 60
+    with pytest.raises(ModelError, match=r"began with other options: seed was 5, is 6\."):
+        train(resumed_config(tmp_path / "model", seed=6), patches, out_dir=tmp_path / "model", resume=True)
+    with pytest.raises(ModelError, match="holds no run to go on with"):
+        resumed_config(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"device": "tpu"}, "device is tpu, it must be 'auto', 'cpu' or 'cuda'"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0, it must be greater than 0"),
+        ({"learning_rate": math.nan}, "learning_rate is nan, it must be a finite number"),
+        ({"seed": 2**63}, f"seed is {2**63}, it must be less than {2**63}"),
+        ({"stepz": 1}, "there is no option stepz"),
+        ({"warmup_steps": 60}, "warmup_steps is 60, it must be less than steps (60)"),
+    ],
+)
+def test_an_option_out_of_range_is_one_sentence(options: dict[str, Any], complaint: str):
+    with pytest.raises(ValueError, match=f"^{re.escape(complaint)}$"):
+        quick(**options)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), MemoryError()]
+)
+def test_a_batch_that_does_not_fit_in_memory_names_a_smaller_one(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def too_much(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(train_module, "_loss", too_much)
+    with pytest.raises(ModelError, match=r"batch of 400 patch pairs does not fit.*--batch-size 50\."):
+        train(quick(batch_size=400), patches, out_dir=tmp_path / "model")
 
 
 def test_a_run_is_resumed_only_as_it_began(tmp_path: Path, patches: Path):

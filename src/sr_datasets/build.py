@@ -5,10 +5,8 @@ host, workers) reaches a shard, so that any number of workers, on any day, write
 """
 
 import errno
-import fcntl
 import json
 import logging
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -35,7 +33,7 @@ from sr_datasets.degrade import degrade, degrade_frame, hr_window
 from sr_datasets.engine import run_tasks
 from sr_datasets.errors import BuildError, ShardError, StoreError, nearest_names
 from sr_datasets.facts import facts_of, judge, parse_where
-from sr_datasets.files import disk_errors, write_atomic
+from sr_datasets.files import disk_errors, folder_lock, write_atomic
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import ClipFilter, GridSampling, Recipe, UniformSampling
@@ -775,18 +773,12 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Raises:
         BuildError: Another process holds it.
     """
-    # The folder itself is locked, so that no lock file is left in it, whatever happens.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BuildError(
-            f"{folder}: another build is writing into this folder, or `sr-data forget` is. Wait for it to end."
-        ) from error
-    else:
+    with folder_lock(folder) as ours:
+        if not ours:
+            raise BuildError(
+                f"{folder}: another build is writing into this folder, or `sr-data forget` is. Wait for it to end."
+            )
         yield
-    finally:
-        os.close(handle)
 
 
 def _check_folder(

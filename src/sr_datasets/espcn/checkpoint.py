@@ -166,6 +166,12 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     if not path.is_file():
         raise ModelError(f"{path} is not there. {advice}")
     try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read: {error.strerror}. Allow reading it, or name another file."
+        ) from error
+    try:
         with safe_open(path, framework="pt", device="cpu") as file:
             text = (file.metadata() or {}).get(_HEADER_KEY)
             if text is None:

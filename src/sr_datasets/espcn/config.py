@@ -1,12 +1,15 @@
 """What a network is and how it is trained, as values: every option of a run, saved in each checkpoint."""
 
 import math
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sr_datasets.models import Model
 from sr_datasets.recipe import Scale, SplitName
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 class EspcnConfig(Model):
@@ -43,7 +46,7 @@ class TrainConfig(Model):
     """Updates of the weights. The cosine ends there, so that a longer run is another run."""
     batch_size: int = Field(default=8, ge=1)
     """Patch pairs of one step."""
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False)
     """Adam's step at the start; it falls to 0 along half a cosine."""
     warmup_steps: int = Field(default=0, ge=0)
     """Steps over which the learning rate first rises from 0."""
@@ -65,8 +68,8 @@ class TrainConfig(Model):
     """Of the first weights, the order of the samples and their symmetries."""
     log_every: int = Field(default=100, ge=1)
     """Steps between two lines of ``metrics.jsonl``."""
-    checkpoint_every: int = Field(default=1000, ge=1)
-    """Steps between two checkpoints, and between two scores of the validation split."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between two checkpoints, all that a kill can cost, and between two scores of the validation split."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto``: CUDA where there is a device."""
     threads: int = Field(default=1, ge=1)
@@ -127,4 +130,26 @@ def preset(name: str, *, scale: int, **overrides: Any) -> TrainConfig:
         raise ValueError(f"there is no preset '{name}'; known are {', '.join(PRESETS)}")
     chosen = PRESETS[name]
     model = {"scale": scale, **chosen["model"], **overrides.pop("model", {})}
-    return TrainConfig.model_validate({"preset": name, **chosen, **overrides, "model": model})
+    return checked_config({"preset": name, **chosen, **overrides, "model": model})
+
+
+def checked_config(options: dict[str, Any]) -> TrainConfig:
+    """Return options as a configuration.
+
+    Raises:
+        ValueError: There is no such option, or a value is out of range: one sentence for each.
+    """
+    try:
+        return TrainConfig.model_validate(options)
+    except ValidationError as error:
+        raise ValueError("; ".join(_sentence(problem) for problem in error.errors())) from error
+
+
+def _sentence(problem: "ErrorDetails") -> str:
+    name = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"there is no option {name}"
+    if not name:
+        return problem["msg"].removeprefix("Value error, ")
+    rule = problem["msg"].replace("Input should be", "it must be")
+    return f"{name} is {problem['input']}, {rule}"

@@ -28,14 +28,15 @@ from sr_datasets.espcn.checkpoint import (
     DataFacts,
     Header,
     copy_into,
+    read_header,
     read_tensors,
     save_model,
     save_tensors,
 )
-from sr_datasets.espcn.config import TrainConfig
+from sr_datasets.espcn.config import TrainConfig, checked_config
 from sr_datasets.espcn.data import PatchSet, has_split, open_patches
 from sr_datasets.espcn.model import Espcn
-from sr_datasets.files import disk_errors, write_atomic
+from sr_datasets.files import disk_errors, folder_lock, write_atomic
 from sr_datasets.progress import Progress, Silent
 
 METRICS_NAME: Final = "metrics.jsonl"
@@ -126,20 +127,19 @@ def train(
         val, _ = open_patches(data_dir, config.val_split, scale=config.model.scale)
 
     run = _Run(config, device)
-    if resume:
-        run.restore(out_dir / STATE_NAME, facts)
-    elif found := [name for name in (STATE_NAME, MODEL_NAME) if (out_dir / name).exists()]:
-        raise ModelError(
-            f"{out_dir} holds a model already ({found[0]}). Go on with it (--resume), or choose another folder."
-        )
-    progress.log(_describe(config, run.model, data, device))
-
     with (
         disk_errors("writing the model", out_dir),
+        _own_folder(out_dir, resume=resume),
+        _memory_errors(config),
         _deterministic(config),
-        _MetricsFile(out_dir / METRICS_NAME, last_step=run.step) as metrics,
-        progress.bar("train", total=config.steps, unit="steps") as bar,
+        contextlib.ExitStack() as opened,
     ):
+        if resume:
+            run.restore(out_dir / STATE_NAME, facts)
+            run.complete(out_dir, facts)
+        progress.log(_describe(config, run.model, data, device))
+        metrics = opened.enter_context(_MetricsFile(out_dir / METRICS_NAME, last_step=run.step))
+        bar = opened.enter_context(progress.bar("train", total=config.steps, unit="steps"))
         bar.advance(run.step)
         first_step, started, mean_loss, losses = run.step, time.perf_counter(), None, []
         for lr, hr in data.batches(config, first_step=first_step, device=device, workers=workers):
@@ -186,6 +186,66 @@ def train(
     )
 
 
+def resumed_config(out_dir: Path, **overrides: Any) -> TrainConfig:
+    """Return the configuration that a folder's run goes on with: its own, but for the options that are named.
+
+    Args:
+        out_dir: Folder of a run.
+        **overrides: Fields of ``TrainConfig``. ``train`` refuses those that would make it another run.
+
+    Raises:
+        ModelError: The folder holds no run, or its state is damaged.
+        ValueError: There is no such option, or a value is out of range.
+    """
+    _require_run(out_dir)
+    header = read_header(out_dir / STATE_NAME)
+    if header.train is None:
+        raise ModelError(_says_nothing(out_dir / STATE_NAME))
+    return checked_config({**header.train.model_dump(), **overrides})
+
+
+def _require_run(out_dir: Path) -> None:
+    if (out_dir / STATE_NAME).exists():
+        return
+    has_model = (
+        " The model that it holds cannot be trained further." if (out_dir / MODEL_NAME).exists() else ""
+    )
+    raise ModelError(
+        f"{out_dir} holds no run to go on with ({STATE_NAME} is missing).{has_model} Train anew: the same command "
+        "without --resume."
+    )
+
+
+def _says_nothing(path: Path) -> str:
+    return f"{path} does not say how its run was trained. Train anew, in another folder."
+
+
+@contextlib.contextmanager
+def _own_folder(out_dir: Path, *, resume: bool) -> Iterator[None]:
+    """Hold the folder for this run alone. A folder without a training state holds no run: a new one may begin there.
+
+    Raises:
+        ModelError: Another run is writing into it; it holds a run already or, to resume, none.
+    """
+    if resume:
+        _require_run(out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ModelError(f"{out_dir} is a file. Name a folder (--out).")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with folder_lock(out_dir) as ours:
+        if not ours:
+            raise ModelError(
+                f"{out_dir}: another run is writing into this folder. Wait for it to end, or choose another folder."
+            )
+        if not resume and (out_dir / STATE_NAME).exists():
+            raise ModelError(
+                f"{out_dir} holds a run already ({STATE_NAME}). Go on with it (--resume), or choose another folder."
+            )
+        if not resume:
+            (out_dir / BEST_NAME).unlink(missing_ok=True)  # of a run that left no state
+        yield
+
+
 class _Run:
     """What changes while training: weights, their running mean, Adam's memory, the step."""
 
@@ -220,13 +280,36 @@ class _Run:
                 mean.lerp_(parameter, 1 - decay)
 
     def save(self, out_dir: Path, facts: DataFacts) -> None:
-        """Write the model, then the state: a run that dies between them is resumed from the state before."""
+        """Write the state, then the model: a run that dies between them is resumed, and ``restore`` writes it again.
+
+        Without the state there is no run, so that what a full disk leaves never bars the way to a new one.
+        """
         is_best = self.val_psnr is not None and (
             self.best_val_psnr is None or self.val_psnr > self.best_val_psnr
         )
         if is_best:
             self.best_val_psnr = self.val_psnr
-        header = Header(
+        header = self._header(facts)
+        try:
+            save_tensors(out_dir / STATE_NAME, self._tensors(), header.model_copy(update={"kind": "state"}))
+            save_model(out_dir / MODEL_NAME, self.averaged, header)
+            if is_best:
+                save_model(out_dir / BEST_NAME, self.averaged, header)
+        except ModelError as error:
+            raise ModelError(f"step {self.step}: {error} {_ADVICE} {_kept(out_dir)}") from error
+
+    def complete(self, out_dir: Path, facts: DataFacts) -> None:
+        """Write the models that are missing or older than the state, after a kill or a full disk between them."""
+        header = self._header(facts)
+        if _header_of(out_dir / MODEL_NAME) != (self.step, self.val_psnr):
+            save_model(out_dir / MODEL_NAME, self.averaged, header)
+        if self.val_psnr is not None and self.val_psnr == self.best_val_psnr:
+            _, best = _header_of(out_dir / BEST_NAME)
+            if best != self.val_psnr:
+                save_model(out_dir / BEST_NAME, self.averaged, header)
+
+    def _header(self, facts: DataFacts) -> Header:
+        return Header(
             kind="model",
             model=self.config.model,
             step=self.step,
@@ -235,13 +318,6 @@ class _Run:
             train=self.config,
             data=facts,
         )
-        try:
-            save_model(out_dir / MODEL_NAME, self.averaged, header)
-            if is_best:
-                save_model(out_dir / BEST_NAME, self.averaged, header)
-            save_tensors(out_dir / STATE_NAME, self._tensors(), header.model_copy(update={"kind": "state"}))
-        except ModelError as error:
-            raise ModelError(f"step {self.step}: {error} {_ADVICE} {_kept(out_dir)}") from error
 
     def restore(self, path: Path, facts: DataFacts) -> None:
         """Go back to where a file says that the run was.
@@ -249,17 +325,13 @@ class _Run:
         Raises:
             ModelError: There is no such file, or it is of a run with other options or other shards.
         """
-        if not path.exists():
-            raise ModelError(
-                f"{path.parent} holds no run to go on with ({path.name} is missing). Train anew."
-            )
         header, tensors = read_tensors(path, kind="state")
         if header.train is None or header.data is None:
-            raise ModelError(f"{path} does not say how its run was trained. Train anew, in another folder.")
+            raise ModelError(_says_nothing(path))
         if changed := _differences(header.train, self.config):
             raise ModelError(
-                f"{path}: the run began with other options: {'; '.join(changed)}. Resume it with the same, or train "
-                "anew in another folder."
+                f"{path}: the run began with other options: {'; '.join(changed)}. Resume it without them, or "
+                "train anew in another folder."
             )
         if header.data.content_digest != facts.content_digest:
             raise ModelError(
@@ -327,9 +399,7 @@ def _loss(sr: Tensor, hr: Tensor, config: TrainConfig) -> Tensor:
             return ((sr - hr).square() + 1e-6).sqrt().mean()
 
 
-_ADVICE = (
-    "Train anew with a lower learning rate (learning_rate), a warm-up (warmup_steps) or clipping (clip_norm)."
-)
+_ADVICE = "Train anew in another folder with a lower learning rate (--learning-rate)."
 
 
 def _mean_loss(losses: list[Tensor], step: int, out_dir: Path) -> float:
@@ -362,6 +432,15 @@ def _psnr(model: Espcn, patches: PatchSet, device: torch.device) -> float:
     return 10 * math.log10(count / total) if total else math.inf
 
 
+def _header_of(path: Path) -> tuple[int | None, float | None]:
+    """Return step and validation PSNR of a model; None of one that is missing or damaged."""
+    try:
+        header = read_header(path)
+    except ModelError:
+        return None, None
+    return header.step, header.val_psnr
+
+
 def _note(loss: float, config: TrainConfig, val_psnr: float | None) -> str:
     words = f"loss {loss:.2e}"
     if config.loss == "mse":
@@ -384,10 +463,31 @@ def _differences(before: TrainConfig, now: TrainConfig) -> list[str]:
 
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        raise ModelError("there is no CUDA device that this torch can use. Train on the CPU: device=cpu")
+        raise ModelError("there is no CUDA device that this torch can use. Train on the CPU: --device cpu")
     return torch.device(
         "cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu")
     )
+
+
+@contextlib.contextmanager
+def _memory_errors(config: TrainConfig) -> Iterator[None]:
+    """Turn a batch that does not fit in memory into one sentence.
+
+    Raises:
+        ModelError: In place of what torch or Python raised.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # Torch has a class of its own for the GPU's memory only.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(
+            error
+        ):
+            raise
+        smaller = max(1, min(config.batch_size // 8, 256))
+        raise ModelError(
+            f"a batch of {config.batch_size} patch pairs does not fit in memory. Try --batch-size {smaller}."
+        ) from error
 
 
 @contextlib.contextmanager
