@@ -31,6 +31,7 @@ from sr_datasets.catalog import Selected, added_manifests
 from sr_datasets.cli.console import JsonProgress
 from sr_datasets.errors import FetchError, HashMismatchError, SrDataError, StoreError, TermsError
 from sr_datasets.fetch.failures import Patience
+from sr_datasets.files import human_bytes
 from sr_datasets.ingest import FetchReport, fetch_clips, import_files, plan_fetch, repair_store, verify_store
 from sr_datasets.ingest.crew import run_all
 from sr_datasets.manifest import Source
@@ -124,6 +125,26 @@ def test_a_full_disk_ends_the_fetch_of_all_files(store: Store, monkeypatch: pyte
     with FaultServer(files, delay_seconds=0.02) as server, no_room:
         fetch(source_of(*(clip_of(server, name) for name in files)), store, jobs=2)
     assert len(server.asked) < 30
+
+
+def test_room_for_all_files_is_looked_for_before_the_first_one(store: Store, monkeypatch: pytest.MonkeyPatch):
+    files = {f"c{number}.y4m": y4m(100, number) for number in range(3)}
+    size = len(files["c0.y4m"])
+    with FaultServer(files) as server:
+        source = source_of(*(clip_of(server, name, size_bytes=size) for name in files))
+        fetch(source_of(clip_of(server, "c0.y4m", size_bytes=size)), store)
+        part = store.incoming("lab") / "c1.y4m.part"
+        part.write_bytes(bytes(size // 2))
+        needed = size + size - size // 2
+        usage = shutil.disk_usage("/")._replace(free=needed - 1)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+        wanted = rf"fetching 3 clips needs {human_bytes(needed)}, .* only {human_bytes(needed - 1)} free"
+        with pytest.raises(SrDataError, match=wanted):
+            fetch(source, store)
+        plan = plan_fetch([Selected(source, clip) for clip in source.clips], store)
+        assert plan.missing_bytes == needed
+        assert f"that is not enough for the {human_bytes(needed)} that are still to come" in plan.summary()
+    assert [request.path for request in server.asked] == ["c0.y4m"]
 
 
 def test_the_first_error_of_a_crew_is_raised_and_no_further_work_is_begun():
@@ -355,6 +376,35 @@ def test_a_manifest_that_names_a_newer_file_replaces_the_copy_only_by_force(stor
     assert final_files(store) == {"lab/a.y4m": newer}
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_force_keeps_a_verified_copy_that_other_bytes_replace(store: Store, *, packed: bool):
+    lines: list[str] = []
+
+    class Lines(Silent):
+        def log(self, text: str) -> None:
+            lines.append(text)
+
+    def served(data: bytes) -> bytes:
+        return lzma.compress(data) if packed else data
+
+    data, newer = y4m(), y4m(seed=1)
+    with FaultServer({"a.y4m": served(data)}) as server:
+        clip = clip_of(server, "a.y4m")
+        archives = [{"id": "a.y4m.xz", "mirrors": clip["mirrors"]}] if packed else []
+        if packed:
+            clip = {"id": "a", "archive": "a.y4m.xz", "members": ["a.y4m"]}
+        source = source_of(clip, archives=archives)
+        fetch(source, store)
+        fetch(source, store, force=True, progress=Lines())
+        assert not list(store.incoming("lab").iterdir())
+        server.files["a.y4m"] = served(newer)
+        fetch(source, store, force=True, progress=Lines())
+    assert final_files(store) == {"lab/a.y4m": newer}
+    assert (store.incoming("lab") / "a.y4m.replaced").read_bytes() == data
+    assert any(f"SHA-256 was {sha(data)}, is {sha(newer)} now" in line for line in lines)
+    assert verify_store(store, full=True) == []
+
+
 # Terms and plans
 
 
@@ -446,6 +496,19 @@ def test_repair_fetches_again_what_is_wrong_and_nothing_else(store: Store, liste
     assert sorted(request.path for request in listed.asked) == ["a.y4m", "b.y4m"]
     assert verify_store(store, full=True) == []
     assert {record.proof for record in store.records()} == {"first-fetch"}
+
+
+def test_repair_goes_on_beside_a_source_that_no_manifest_lists(
+    store: Store, listed: FaultServer, tmp_path: Path
+):
+    (tmp_path / "x.y4m").write_bytes(y4m())
+    import_files(source_of({"id": "x"}, id="unknown"), [tmp_path / "x.y4m"], store, progress=Silent())
+    for path in ("lab/a.y4m", "unknown/x.y4m"):
+        (store.root / path).unlink()
+    with pytest.raises(StoreError, match=r"(?s)unknown/x is not repaired.*--manifest FILE") as caught:
+        repair_store(store, verify_store(store), progress=Silent(), patience=QUICK)
+    assert "lab/a" not in str(caught.value)
+    assert [problem.clip for problem in verify_store(store)] == ["x"]
 
 
 def test_repair_takes_no_other_bytes_than_the_record_says(store: Store, listed: FaultServer):

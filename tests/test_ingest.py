@@ -150,9 +150,7 @@ def test_several_failures_come_together(store: Store):
         with pytest.raises(FetchError) as caught:
             fetch(source_of(*clips, {"id": "d"}), store)
     text = str(caught.value)
-    assert text.startswith(
-        "xiph/a, xiph/b, xiph/d could not be fetched; what came of the 4 clips is in the store.\n"
-    )
+    assert text.startswith("xiph/a, xiph/b, xiph/d could not be fetched; 1 of the 4 clips is in the store.\n")
     assert text.count("404 Not Found") == 2
     assert "xiph/d: no address of it is known. Get the file yourself" in text
 
@@ -707,6 +705,59 @@ def test_a_file_that_changes_while_it_is_copied_is_refused(
     with pytest.raises(StoreError, match=r"changed while it was imported"):
         bring(source_of({"id": "a"}), store, tmp_path / "a.y4m")
     assert (final_files(store), left_over(store)) == ([], [])
+
+
+def test_a_store_that_may_not_be_written_is_one_sentence(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "a.y4m").write_bytes(y4m())
+
+    def refused(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("sr_datasets.store.locked", refused)
+    with pytest.raises(
+        SrDataError, match=r"xiph/a: permission denied at .*\.locks.*that you may write"
+    ) as caught:
+        bring(source_of({"id": "a"}), store, tmp_path / "a.y4m")
+    assert "Make room" not in str(caught.value)
+
+
+def test_when_nothing_came_an_import_says_so_and_else_what_came_is_told_first(store: Store, tmp_path: Path):
+    source = source_of({"id": "a"}, {"id": "b"}, {"id": "c"})
+    for name in "ab":
+        (tmp_path / f"{name}.y4m").write_bytes(y4m()[:-7])
+    progress = Lines()
+    with pytest.raises(StoreError, match=r"could not be imported; none of the 2 clips are in the store"):
+        import_files(source, [tmp_path], store, progress=progress)
+    assert progress.lines == []
+    (tmp_path / "c.y4m").write_bytes(y4m())
+    with pytest.raises(StoreError, match=r"could not be imported; 1 of the 3 clips is in the store"):
+        import_files(source, [tmp_path], store, progress=progress)
+    assert progress.lines[0].startswith("1 clip imported (")
+
+
+def test_a_folder_called_gt_goes_by_the_name_of_the_one_above(store: Store, tmp_path: Path):
+    source = source_of(
+        {"id": "calendar", "media": "frames", "num_frames": 2}, {"id": "city", "media": "frames"}
+    )
+    folder = tmp_path / "vid4" / "calendar" / "GT"
+    for index in range(2):
+        save_png(folder / f"{index}.png", 4, 4, index)
+    assert [record.clip for record in bring(source, store, folder).imported] == ["calendar"]
+
+
+def test_names_with_letters_that_no_id_has_stay_apart(store: Store, tmp_path: Path):
+    source = source_of(id="cdvl", access="manual", open_ended=True, how_to_get="Ask.")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for seed, name in enumerate(["\u6620\u753b", "\u97f3\u697d", "Stra\u00dfe", "x" * 150, "x" * 151]):
+        (folder / f"{name}.y4m").write_bytes(y4m(seed=seed))
+    clips = sorted(record.clip for record in bring(source, store, folder).imported)
+    assert [clip[:5] for clip in clips] == ["Stra_", "clip-", "clip-", "xxxxx", "xxxxx"]
+    assert len(set(clips)) == 5
+    assert max(map(len, clips)) == 100
+    assert len(bring(source, store, folder).present) == 5
 
 
 # Verifying

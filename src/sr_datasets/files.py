@@ -303,7 +303,11 @@ def disk_errors(what: str, folder: Path) -> Iterator[None]:
         }
         if error.errno not in reasons:
             raise
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = "Choose a folder that you may write to, or ask its owner"
+        else:
+            hint = "Make room or choose another folder"
         raise SrDataError(
             f"{what}: {reasons[error.errno]} at {error.filename or folder}. Nothing half-written was kept "
-            "under a final name. Make room or choose another folder, then run the same command again."
+            f"under a final name. {hint}, then run the same command again."
         ) from error

@@ -15,7 +15,7 @@ from sr_datasets.fetch.archive import DamagedArchiveError
 from sr_datasets.fetch.failures import PATIENT, Patience
 from sr_datasets.fetch.http import Fetched
 from sr_datasets.fetch.traffic import Traffic
-from sr_datasets.files import disk_errors, human_bytes, sync_file
+from sr_datasets.files import disk_errors, human_bytes, require_space, sync_file
 from sr_datasets.ingest.crew import run_all
 from sr_datasets.ingest.settling import (
     CHECKSUMS,
@@ -82,7 +82,7 @@ def fetch_clips(
         HashMismatchError: A single clip failed, since its file is not the one that the manifest or lock names.
         DecodeError: A single clip failed, since it cannot be read as video.
         TermsError: A source's terms must be accepted first.
-        SrDataError: The disk is full.
+        SrDataError: The disk is full, or has no room for the files of known size.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, not {jobs}")
@@ -93,6 +93,8 @@ def fetch_clips(
     if locked is not None:
         _require_locked(selection, locked)
     units = list(units_of(selection))
+    if needed := sum(missing_bytes(unit, store, force=force, again=again) for unit in units):
+        require_space(store.root, needed, f"fetching {clips_text(len(selection))}")
     with (
         Traffic(bytes_per_second=bytes_per_second) as traffic,
         progress.bar("all files", total=_known_bytes(units) or None, unit="bytes") as bar,
@@ -102,7 +104,8 @@ def fetch_clips(
     order = {item.id: number for number, item in enumerate(selection)}
     if work.failures:
         failures = [(name, error) for _, name, error in sorted(work.failures, key=lambda one: order[one[0]])]
-        raise_together(failures, len(selection), "fetched", FetchError)
+        came = len(work.fetched) + len(work.present)
+        raise_together(failures, len(selection), came, "fetched", FetchError)
 
     def in_order(records: Iterable[ClipRecord]) -> tuple[ClipRecord, ...]:
         return tuple(sorted(records, key=lambda record: order[f"{record.source}/{record.clip}"]))
@@ -152,6 +155,49 @@ def _group_of(item: Selected) -> tuple[str, Literal["manual", "archive", "clip"]
 
 def _known_bytes(units: Iterable[Unit]) -> int:
     return sum(unit.remote.size_bytes or 0 for unit in units if _is_download(unit))
+
+
+def missing_bytes(unit: Unit, store: Store, *, force: bool = False, again: Container[str] = ()) -> int:
+    """Return how many bytes of a unit a fetch would still bring, as far as a manifest or record says it.
+
+    Args:
+        unit: The unit.
+        store: What is here by size and time is not fetched.
+        force: As for ``fetch_clips``.
+        again: As for ``fetch_clips``.
+    """
+    size = known_size(unit, store, force=force)
+    if not size or not _is_download(unit) or (not force and _is_whole(unit, store, again)):
+        return 0
+    return max(0, size - http.bytes_here(_place_of(unit.source, unit.clips[0], store)))
+
+
+def known_size(unit: Unit, store: Store, *, force: bool) -> int | None:
+    """Return the size of a unit's file by the manifest, or else by what came first, unless that is given up."""
+    if unit.remote.size_bytes is not None or force:
+        return unit.remote.size_bytes
+    records = (store.find(unit.source.id, clip.id) for clip in unit.clips)
+    known = next((record for record in records if record is not None), None)
+    if known is None or known.origin == "imported" or not _has_no_checksum(unit.remote):
+        return None
+    return known.archive.size_bytes if known.archive is not None else known.size_bytes
+
+
+def _is_whole(unit: Unit, store: Store, again: Container[str]) -> bool:
+    for clip in unit.clips:
+        record = store.find(unit.source.id, clip.id)
+        if record is None or record.partial_of is not None or f"{unit.source.id}/{clip.id}" in again:
+            return False
+        if store.problems(record):
+            return False
+    return True
+
+
+def _place_of(source: Source, clip: Clip, store: Store) -> Path:
+    """Return where the file that brings a clip lies until it is whole and checked."""
+    if clip.archive is not None:
+        return store.incoming(source.id) / clip.archive
+    return store.incoming(source.id) / store.place_for(source.id, clip.id, _suffix_of(clip)).name
 
 
 def _is_download(unit: Unit) -> bool:
@@ -228,7 +274,7 @@ class _Fetch:
         source, clip = unit.source, unit.clips[0]
         with self.store.lock(source.id, clip.id, waiting=lambda: self._waiting(f"{source.id}/{clip.id}")):
             if self._here(source, clip):
-                http.discard(self._incoming(source, clip))  # a kill can have kept the last run from it
+                http.discard(_place_of(source, clip, self.store))  # a kill can have kept the last run from it
             elif source.access == "generated":
                 self._brought(self._generate(source, clip))
             else:
@@ -249,7 +295,7 @@ class _Fetch:
         source, remote = unit.source, catalog.archive_of(unit.source, unit.clips[0].archive or "")
         name = unit.file_name
         with self.store.lock(source.id, f"archive-{remote.id}", waiting=lambda: self._waiting(name)):
-            dest = self.store.incoming(source.id) / remote.id
+            dest = _place_of(source, unit.clips[0], self.store)
             missing = [clip for clip in unit.clips if not self._here(source, clip)]
             if not missing:
                 if dest.exists():  # a kill can have kept the last run from deleting it
@@ -270,7 +316,7 @@ class _Fetch:
                             record = settle_unpacked(
                                 source, clip, files, dest.name, self.store, origin=got.url or facts.mirrors[0],
                                 proof=proof, etag=got.etag, fetched=fetched, must_be=self._digest_of(source, clip),
-                                progress=progress,
+                                keep_old=self.force, progress=progress,
                             )  # fmt: skip
                             missing.remove(clip)
                             self._brought(record)
@@ -416,7 +462,7 @@ class _Fetch:
 
     def _download(self, source: Source, clip: Clip, progress: Progress) -> ClipRecord:
         name = f"{source.id}/{clip.id}"
-        dest = self._incoming(source, clip)
+        dest = _place_of(source, clip, self.store)
         old = self.store.find(source.id, clip.id)
         known = self._lock_of(source, clip)
         facts: FileFacts = clip
@@ -441,7 +487,7 @@ class _Fetch:
             records.append(
                 settle(
                     source, clip, dest, self.store, [got.sha256], origin=got.url or facts.mirrors[0], proof=proof,
-                    etag=got.etag, progress=progress,
+                    etag=got.etag, keep_old=self.force, progress=progress,
                 )
             )  # fmt: skip
 
@@ -455,12 +501,6 @@ class _Fetch:
             ) from error
         http.discard(dest)
         return records[0]
-
-    def _incoming(self, source: Source, clip: Clip) -> Path:
-        """Return where a clip's own file lies until it is whole and checked."""
-        return (
-            self.store.incoming(source.id) / self.store.place_for(source.id, clip.id, _suffix_of(clip)).name
-        )
 
     def _take_back(self, name: str, clip: Clip, dest: Path) -> None:
         """Let a file that has its final name but no record, as a kill can leave it, go through the door again."""

@@ -138,7 +138,10 @@ def import_files(
                 raise
             failures.append((path.name, error))
     if failures:
-        raise_together(failures, len(matches.clips) + len(matches.problems), "imported", StoreError)
+        came = len(imported) + len(present)
+        if came:
+            progress.log(str(ImportReport(tuple(imported), tuple(present), tuple(matches.unmatched))))
+        raise_together(failures, came + len(failures), came, "imported", StoreError)
     if not imported and not present:
         raise StoreError(_nothing_matched(source, paths, matches.unmatched))
     return ImportReport(tuple(imported), tuple(present), tuple(matches.unmatched))
@@ -182,7 +185,7 @@ class _Import:
         def waiting() -> None:
             self.progress.log(f"{name}: another process is bringing it in; waiting for that one")
 
-        with self.store.lock(self.source.id, clip.id, waiting=waiting), disk_errors(name, self.store.root):
+        with disk_errors(name, self.store.root), self.store.lock(self.source.id, clip.id, waiting=waiting):
             if clip.size_bytes is not None and clip.pixels_sha256 is None and path.is_file():
                 size = path.stat().st_size
                 if size != clip.size_bytes:

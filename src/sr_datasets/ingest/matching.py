@@ -6,7 +6,9 @@ have one clip's name, such as LR pictures beside the ground truth, the manifest'
 decide, and then folders called GT or HR.
 """
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
@@ -44,6 +46,7 @@ BUNDLE_SUFFIXES = frozenset([".zip", ".7z", ".tar"])
 RAW_SUFFIXES = frozenset([".yuv", ".raw", ".rgb", ".nv12", ".uyvy", ".yuyv", ".gray"])
 _ENDING = re.compile(r"(_srf_\d+)?_(gt|hr|orig|original|truth)$")
 _GEOMETRY = re.compile(r"_\d{2,5}x\d{2,5}(_.*)?$")
+_LONGEST_ID = 100
 _TRUTH = frozenset({"gt", "hr", "original", "originals", "truth", "ground_truth", "groundtruth", "target"})
 
 
@@ -151,6 +154,8 @@ def _scan(path: Path) -> Iterator[_Found]:
         files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
         pictures = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
         if pictures:
+            if folder == root and words[0] in _TRUTH:
+                words = (_plain(root.parent.name), *words)  # calendar/GT, named itself
             yield _Found(folder, words, named=False, pictures=len(pictures))
         for file in files:
             yield _Found(file, (*words, _plain(file.name)), named=False)
@@ -277,13 +282,19 @@ def unlisted_id(path: PurePath) -> str:
     """Return the id of a clip that no manifest lists, by its file's name.
 
     The CDVL's downloads are called ``<publisher>_<title>_original.avi``; the last word says nothing and is left out.
+    Of a name with letters that no id may have, or a very long one, the id has what it may, and 8 digits of the name's
+    SHA-256 (of UTF-8, composed), so that two names stay two.
 
     Example:
-        >>> unlisted_id(PurePath("ntia_bpit1-525_original.avi"))
-        'ntia_bpit1-525'
+        >>> unlisted_id(PurePath("ntia_bpit1-525_original.avi")), unlisted_id(PurePath("Straße 2.avi"))
+        ('ntia_bpit1-525', 'Stra_e_2-7b7dba1b')
     """
-    stem = path.stem.removesuffix("_original")
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-") or "clip"
+    stem = unicodedata.normalize("NFC", path.stem.removesuffix("_original"))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).lstrip("._-")
+    if stem.isascii() and len(name) <= _LONGEST_ID:
+        return name or "clip"
+    short = name[: _LONGEST_ID - 9].rstrip("._-") or "clip"
+    return f"{short}-{hashlib.sha256(stem.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def _summary(left: list[_Found]) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 from sr_datasets import catalog
 from sr_datasets.catalog import Selected
 from sr_datasets.files import human_bytes
-from sr_datasets.ingest.fetching import Unit, units_of
+from sr_datasets.ingest.fetching import Unit, known_size, missing_bytes, units_of
 from sr_datasets.ingest.settling import CHECKSUMS
 from sr_datasets.store import Store
 from sr_datasets.terms import Obligation, must_be_asked, obligations_of
@@ -40,6 +40,8 @@ class FetchPlan:
 
     files: tuple[PlannedFile, ...]
     """Every file."""
+    missing_bytes: int
+    """Known bytes of them that are not here yet, as partial files either."""
     free_bytes: int
     """Room on the disk of the store."""
     obligations: tuple[Obligation, ...]
@@ -74,6 +76,7 @@ class FetchPlan:
             ],
             "size_bytes": self.size_bytes,
             "unknown_sizes": self.unknown_sizes,
+            "missing_bytes": self.missing_bytes,
             "free_bytes": self.free_bytes,
             "obligations": [one.to_json() for one in self.obligations],
             "terms_to_accept": list(self.terms),
@@ -89,8 +92,11 @@ class FetchPlan:
         lines = [f"{fetched}: {size}" if counts["fetch"] else fetched]
         lines += [f"{count} {_WORDS[how]}" for how, count in counts.items() if count and how in _WORDS]
         lines.append(f"{human_bytes(self.free_bytes)} free on the disk of the store")
-        if self.size_bytes > self.free_bytes:
-            lines.append("that is not enough: make room, or name another folder with --store")
+        if self.missing_bytes > self.free_bytes:
+            lines.append(
+                f"that is not enough for the {human_bytes(self.missing_bytes)} that are still to come: make room, or name "
+                "another folder with --store"
+            )
         lines += [f"licences: {one}" for one in self.obligations]
         lines += [
             f"{source}: its terms must be accepted first (--accept-terms {source})" for source in self.terms
@@ -114,13 +120,15 @@ def plan_fetch(selection: Sequence[Selected], store: Store, *, force: bool = Fal
         store: What is here by size and time is not fetched.
         force: As for ``fetch_clips``.
     """
-    files = [_planned(unit, store, force=force) for unit in units_of(selection)]
+    units = list(units_of(selection))
+    files = [_planned(unit, store, force=force) for unit in units]
     existing = store.root
     while not existing.exists():
         existing = existing.parent
     sources = {item.source.id: item.source for item in selection}
     return FetchPlan(
         tuple(files),
+        sum(missing_bytes(unit, store, force=force) for unit in units),
         shutil.disk_usage(existing).free,
         tuple(obligations_of(selection)),
         tuple(name for name, source in sources.items() if must_be_asked(source, store)),
@@ -143,12 +151,10 @@ def _planned(unit: Unit, store: Store, *, force: bool) -> PlannedFile:
     elif not remote.mirrors:
         how = "no address"
     proof = next((name for name in CHECKSUMS if getattr(remote, name)), "structure")
-    size = remote.size_bytes
+    size = known_size(unit, store, force=force)
     known = next((record for record in records if record is not None), None)
     if proof == "structure" and known is not None and known.origin != "imported" and not force:
         proof = "sr-data.lock"
-        if size is None:
-            size = known.archive.size_bytes if known.archive is not None else known.size_bytes
     licenses = (catalog.license_of(source, clip).name for clip in unit.clips)
     name = unit.file_name if unit.kind != "manual" else source.id
     return PlannedFile(

@@ -65,6 +65,7 @@ def settle_unpacked(
     etag: str,
     fetched: ArchiveRecord | None = None,
     must_be: str | None = None,
+    keep_old: bool = False,
     progress: Progress,
 ) -> ClipRecord:
     """Hash what came out of an archive, and settle it as a clip.
@@ -80,6 +81,7 @@ def settle_unpacked(
         etag: As ``ClipRecord.etag``.
         fetched: As ``ClipRecord.archive``.
         must_be: The digest that the clip must have, if that is known.
+        keep_old: As for ``settle``.
         progress: Where the work shows itself.
     """
     folder = files[0].parent
@@ -97,7 +99,7 @@ def settle_unpacked(
         whole = folder if clip.media == "frames" else paths[0]
         return settle(
             source, clip, whole, store, hashes, origin=origin, proof=proof, etag=etag, archive=fetched,
-            must_be=must_be, progress=progress,
+            must_be=must_be, keep_old=keep_old, progress=progress,
         )  # fmt: skip
     finally:
         remove(folder)
@@ -115,13 +117,17 @@ def settle(
     etag: str = "",
     archive: ArchiveRecord | None = None,
     must_be: str | None = None,
+    keep_old: bool = False,
     progress: Progress,
     info: VideoInfo | None = None,
     partial_of: int | None = None,
     license: str | None = None,
     attribution: str = "",
 ) -> ClipRecord:
-    """Probe a clip whose bytes are proven, give it its final name and record it."""
+    """Probe a clip whose bytes are proven, give it its final name and record it.
+
+    With ``keep_old``, a whole clip that is replaced by other bytes stays in ``.incoming``, as ``NAME.replaced``.
+    """
     name = f"{source.id}/{clip.id}"
     if info is None:
         info = probe(incoming, clip=clip)
@@ -164,12 +170,31 @@ def settle(
         info=info,
     )
     with disk_errors(name, store.root):
+        if keep_old and old is not None and old.sha256 != digest:
+            _put_aside(store, old, digest, progress)
         if incoming != final:
             move_into_place(incoming, final)
         store.put(record)
         if old is not None and old.path != record.path:
             remove_inside(store.path_of(old), store.root)
     return record
+
+
+def _put_aside(store: Store, old: ClipRecord, digest: str, progress: Progress) -> None:
+    """Keep a clip that is to be replaced, if it is what its record says."""
+    name, path = f"{old.source}/{old.clip}", store.path_of(old)
+    if store.refresh(old) is None:
+        progress.log(
+            f"{name}: replaced by SHA-256 {digest}; what was here was damaged (SHA-256 was {old.sha256})"
+        )
+        return
+    aside = store.incoming(old.source) / f"{path.name}.replaced"
+    remove_inside(aside, store.root)
+    path.replace(aside)
+    progress.log(
+        f"{name}: other bytes came: SHA-256 was {old.sha256}, is {digest} now. The old ones are kept as {aside}: delete "
+        "them when nothing needs them."
+    )
 
 
 def wrong_facts(clip: Clip, info: VideoInfo) -> list[tuple[str, bool]]:
@@ -215,15 +240,23 @@ def wrong_checksum(facts: FileFacts, digests: Digests) -> str | None:
 
 
 def raise_together(
-    failures: list[tuple[str, SrDataError]], wanted: int, verb: str, kind: type[SrDataError]
+    failures: list[tuple[str, SrDataError]], wanted: int, came: int, verb: str, kind: type[SrDataError]
 ) -> None:
-    """Raise the only failure as it is, or one error that has them all."""
+    """Raise the only failure as it is, or one error that has them all.
+
+    Args:
+        failures: Name and reason of each.
+        wanted: How many clips were to come.
+        came: How many of them are in the store.
+        verb: ``fetched`` or ``imported``.
+        kind: Class of the error that has them all.
+    """
     if len(failures) == 1:
         raise failures[0][1]
     reasons = "\n".join(str(error) for _, error in failures)
     raise kind(
         f"{', '.join(name for name, _ in failures[:6])}{', ...' if len(failures) > 6 else ''} could not be {verb}; "
-        f"what came of the {clips_text(wanted)} is in the store.\n{reasons}"
+        f"{came or 'none'} of the {clips_text(wanted)} {'is' if came == 1 else 'are'} in the store.\n{reasons}"
     )
 
 

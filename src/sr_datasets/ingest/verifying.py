@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sr_datasets import catalog
 from sr_datasets.catalog import Selected
-from sr_datasets.errors import DecodeError, SelectionError, SrDataError
+from sr_datasets.errors import DecodeError, FetchError, ManifestError, SelectionError, SrDataError, StoreError
 from sr_datasets.fetch.failures import PATIENT, Patience
 from sr_datasets.ingest.fetching import FetchReport, fetch_clips
 from sr_datasets.manifest import Clip
@@ -87,18 +87,39 @@ def repair_store(
 
     Raises:
         SrDataError: As ``fetch_clips`` raises; what could be repaired has been.
+        StoreError: No manifest of some clips is known; the others have been repaired.
     """
-    names = list(dict.fromkeys((problem.source, problem.clip) for problem in problems))
-    return fetch_clips(
-        [_selected(source, clip) for source, clip in names],
-        store,
-        progress=progress,
-        patience=patience,
-        jobs=jobs,
-        bytes_per_second=bytes_per_second,
-        locked={f"{source}/{clip}": store.get(source, clip) for source, clip in names},
-        again={f"{source}/{clip}" for source, clip in names},
-    )
+    selection: list[Selected] = []
+    unknown: list[str] = []
+    for source, clip in dict.fromkeys((problem.source, problem.clip) for problem in problems):
+        try:
+            selection.append(_selected(source, clip))
+        except (SelectionError, ManifestError) as error:
+            unknown.append(
+                f"{source}/{clip} is not repaired, since no manifest says where it is from: {error}"
+            )
+    names = {item.id: store.get(item.source.id, item.clip.id) for item in selection}
+    told = "\n".join([*unknown, "Name the manifest with --manifest FILE.yaml."]) if unknown else ""
+    try:
+        report = fetch_clips(
+            selection,
+            store,
+            progress=progress,
+            patience=patience,
+            jobs=jobs,
+            bytes_per_second=bytes_per_second,
+            locked=names,
+            again=names.keys(),
+        )
+    except FetchError as error:
+        if not told:
+            raise
+        raise type(error)(f"{error}\n{told}") from error
+    if told:
+        if selection:
+            progress.log(f"repaired: {report}")
+        raise StoreError(told)
+    return report
 
 
 def _selected(source_id: str, clip_id: str) -> Selected:

@@ -418,7 +418,10 @@ class _Run:
         )  # fmt: skip
         if piece.youtube_id in self.forgotten:
             return replace(entry, status="forgotten")
-        with self.store.lock(self.source.id, piece.clip_id):
+        with (
+            disk_errors(f"{self.source.id}/{piece.clip_id}", self.store.root),
+            self.store.lock(self.source.id, piece.clip_id),
+        ):
             known = self.known.get(piece.clip_id)
             if known is not None and self._is_here(known):
                 return known
