@@ -117,6 +117,17 @@ def encode(
     return path
 
 
+def remux(source: Path, path: Path) -> None:
+    """Copy a clip's packets into another container."""
+    with av.open(str(source)) as given, av.open(str(path), "w") as container:
+        video = given.streams.video[0]
+        stream = container.add_stream_from_template(video)
+        for packet in given.demux(video):
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
+
+
 def formula_clip(
     path: Path,
     *,

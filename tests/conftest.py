@@ -16,4 +16,4 @@ def real_data() -> Path:
         if os.environ.get("SR_REQUIRE_DATA") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    return folder
+    return folder.resolve()

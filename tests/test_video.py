@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import encode, formula_clip, formula_planes, video_frame
+from clips import encode, formula_clip, formula_planes, remux, video_frame
 
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip, VideoInfo
@@ -219,10 +219,14 @@ def test_frames_of_hard_clips_by_random_access_equal_the_sequential_decode(tmp_p
 
 
 def test_a_clip_shows_the_same_frames_in_every_container(tmp_path: Path):
+    # Encoded once and copied packet by packet: an encoder may choose otherwise the next time.
+    source = tmp_path / "clip.mp4"
+    formula_clip(source, num_frames=25, codec="libx264", options=OPEN_GOP)
     shown = {}
-    for suffix in ("mp4", "mkv", "ts", "avi", "h264"):
+    for suffix in ("mp4", "mkv", "ts", "h264"):
         path = tmp_path / f"clip.{suffix}"
-        formula_clip(path, num_frames=25, codec="libx264", options=OPEN_GOP)
+        if suffix != "mp4":
+            remux(source, path)
         with open_clip(path, probe(path)) as reader:
             shown[suffix] = [digest(frame)[0] for frame in reader.frames(range(25))]
 
