@@ -238,6 +238,33 @@ def test_a_wrong_manifest_says_what_was_found_and_what_was_expected(
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("b/*.png", "../../etc/*", "clips[1].members[0]: found '../../etc/*', expected a path inside"),
+        ("b/*.png", "/etc/passwd", "found '/etc/passwd', expected a path inside the archive"),
+        ("b/*.png", "C:/x.png", "found 'C:/x.png', expected a path inside the archive"),
+        ("b/*.png", "b//x.png", "found 'b//x.png', expected a path inside the archive"),
+        ("id: b\n", "id: " + "b" * 101 + "\n", "found an id of 101 characters, expected 100 at most"),
+        ("id: b\n", "id: SR-data.lock\n", "found 'SR-data.lock', which is a reserved name"),
+        ("id: b\n", "id: Con.y4m\n", "found 'Con.y4m', which is a reserved name"),
+        ("id: b\n", "id: Frames.zip\n", "found 'Frames.zip', which is an archive too"),
+    ],
+)
+def test_names_that_lead_elsewhere_on_a_disk_are_refused(tmp_path: Path, old: str, new: str, said: str):
+    assert old in GOOD
+    assert any(said in problem for problem in problems_of(tmp_path / "good.yaml", GOOD.replace(old, new)))
+
+
+def test_what_is_no_plain_file_or_too_large_is_no_manifest(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "large.yaml").write_text("#" * 8_000_001)
+    for name, said in (("pipe", "not a plain file"), ("folder", "not a plain file"), ("large", "8 MB")):
+        with pytest.raises(ManifestError, match=rf"{name}.yaml: is .*{said}"):
+            catalog.load_manifest(tmp_path / f"{name}.yaml")
+
+
 def test_all_problems_come_at_once_each_with_its_own_line_in_order(tmp_path: Path):
     text = GOOD
     for right, wrong in [
@@ -398,15 +425,22 @@ def test_a_manifest_that_was_edited_is_read_again(user: Path):
     assert catalog.find_source("good").title == "A fair source"
 
 
-def test_one_wrong_manifest_does_not_hide_another_source_but_the_list_tells_of_it(user: Path):
+def test_a_wrong_manifest_of_the_user_is_told_of_and_hides_no_other(
+    user: Path, caplog: pytest.LogCaptureFixture
+):
     (user / "sources" / "bad.yaml").write_text("format: 1\n", encoding="utf-8")
-    (user / "sources" / "worse.yaml").write_text("format: 7\n", encoding="utf-8")
+    (user / "sources" / "good.yaml").write_text(GOOD, encoding="utf-8")
+    (user / "recipes" / "worse.yaml").write_text("format: 7\n", encoding="utf-8")
 
-    assert catalog.find_source("vid4").id == "vid4"
-    with pytest.raises(ManifestError) as caught:
-        catalog.sources()
-    assert "bad.yaml:1: " in str(caught.value)
-    assert "worse.yaml:1: format: found 7" in str(caught.value)
+    assert {"vid4", "good"} <= {source.id for source in catalog.sources()}
+    assert "bad.yaml:1: " in caplog.text
+    assert "The source bad is left out." in caplog.text
+    assert catalog.recipes()
+    assert "worse.yaml:1: format: found 7" in caplog.text
+    with pytest.raises(ManifestError, match=r"bad\.yaml:1: "):
+        catalog.find_source("bad")
+    with pytest.raises(ManifestError), catalog.added_manifests([user / "sources" / "bad.yaml"]):
+        pass
 
 
 def test_finding_one_source_reads_no_other_manifest(user: Path, monkeypatch: pytest.MonkeyPatch):

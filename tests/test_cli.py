@@ -184,6 +184,14 @@ def test_show_gives_each_fact_with_its_evidence(tmp_path: Path):
     assert facts[0]["clip"]["num_frames"] == 300
 
 
+def test_show_of_a_source_without_clips_says_what_its_licences_ask_and_add(tmp_path: Path):
+    text = " ".join(run("show", "cdvl", home=tmp_path).stdout.split())
+    (license_,) = json.loads(run("show", "--json", "cdvl", home=tmp_path).stdout)[0]["licenses"].values()
+    assert "asks do not pass the files on (" in text
+    assert " ".join(license_["terms"].split()) in text
+    assert "asks no" in " ".join(run("show", "youtube-8m", home=tmp_path).stdout.split())
+
+
 def test_show_of_a_source_says_licence_citation_and_clips(tmp_path: Path):
     result = run("show", "vid4", home=tmp_path)
 

@@ -833,6 +833,16 @@ def test_the_command_chooses_tells_fetches_and_goes_on(
     assert len(store.records("youtube-8m")) == len(by_label[label])
 
 
+@needs_yt_dlp
+def test_a_named_video_that_does_not_come_is_an_error(site: Site, store: Store, tmp_path: Path, pages: str):
+    manifest = manifest_at(site, "youtube-8m", pages, tmp_path / "m")
+    names = ["--manifest", str(manifest), "--store", str(store.root)]
+    result = run("youtube-8m/yt-AAAAAAAAAAA.7ff", *names)
+    assert result.exit_code == 1
+    assert "1 of 1 videos did not come" in str(result.exception)
+    assert "0 of 1 videos are here" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -8,6 +8,7 @@ be put right before the package is. ``added_manifests`` puts single files before
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections import defaultdict
@@ -26,13 +27,13 @@ from sr_datasets.models import Model
 from sr_datasets.recipe import Recipe
 from sr_datasets.rules import SELECTION, fitting, recipe_problems, source_problems
 from sr_datasets.store import ClipRecord, Store
-from sr_datasets.yamlfile import YamlFile, load_model
+from sr_datasets.yamlfile import YamlFile, load_model, read_yaml_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _Kind = Literal["sources", "recipes"]
-_LARGEST = 64 << 20
+_log = logging.getLogger(__name__)
 _added: ContextVar[tuple[Path, ...]] = ContextVar("added manifests", default=())
 
 
@@ -57,17 +58,21 @@ def source_ids() -> list[str]:
 
 
 def sources() -> list[Source]:
-    """Return all sources, sorted by id.
+    """Return all sources, sorted by id; a broken file of the user's folder is told of in the log and left out.
 
     Raises:
-        ManifestError: With the problems of every manifest that has some.
+        ManifestError: With the problems of every other manifest that has some.
     """
     found, wrong = [], []
-    for path in (_files("sources")[id_] for id_ in source_ids()):
+    files = _files("sources")
+    for path in (files[source_id] for source_id in sorted(files)):
         try:
             found.append(load_manifest(path))
         except ManifestError as error:
-            wrong.append(str(error))
+            if path.parent == _user_folder("sources"):
+                _log.warning("%s\nThe source %s is left out.", error, path.stem)
+            else:
+                wrong.append(str(error))
     if wrong:
         raise ManifestError("\n".join(wrong))
     return found
@@ -92,17 +97,21 @@ def recipe_ids() -> list[str]:
 
 
 def recipes() -> list[Recipe]:
-    """Return all recipes, sorted by id.
+    """Return all recipes, sorted by id; a broken file of the user's folder is told of in the log and left out.
 
     Raises:
-        RecipeError: With the problems of every recipe that has some.
+        RecipeError: With the problems of every other recipe that has some.
     """
     found, wrong = [], []
-    for recipe_id in recipe_ids():
+    files = _files("recipes")
+    for recipe_id in sorted(files):
         try:
-            found.append(find_recipe(recipe_id))
+            found.append(load_recipe(files[recipe_id]))
         except RecipeError as error:
-            wrong.append(str(error))
+            if files[recipe_id].parent == _user_folder("recipes"):
+                _log.warning("%s\nThe recipe %s is left out.", error, recipe_id)
+            else:
+                wrong.append(str(error))
     if wrong:
         raise RecipeError("\n".join(wrong))
     return found
@@ -484,10 +493,10 @@ def check_file(path: Path) -> str:
         ManifestError: It is a manifest with problems, one line for each.
         RecipeError: It is a recipe with problems, one line for each.
     """
-    stat = _stat(path, ManifestError)
+    _stat(path, ManifestError)
     try:
-        data = YamlFile(path, path.read_text(encoding="utf-8")).data if stat.st_size < _LARGEST else None
-    except (OSError, UnicodeDecodeError):
+        data = YamlFile(path, read_yaml_text(path)).data
+    except (OSError, ValueError):
         data = None
     if isinstance(data, dict) and {"scale", "split", "degradation", "sampling"} & set(data):
         recipe = load_recipe(path)
@@ -547,5 +556,9 @@ def _folders(kind: _Kind) -> list[Path]:
     packaged = here / "manifests"
     if not packaged.is_dir():
         packaged = here.parents[1] / "manifests"
+    return [packaged / kind, _user_folder(kind)]
+
+
+def _user_folder(kind: _Kind) -> Path:
     config = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return [packaged / kind, Path(config) / "sr-datasets" / "manifests" / kind]
+    return Path(config) / "sr-datasets" / "manifests" / kind

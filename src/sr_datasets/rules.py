@@ -22,6 +22,13 @@ _MAY_HAVE_EVIDENCE = {*CLIP_FACTS, "pixels_sha256", "members", "matrix", "range"
 SELECTION = re.compile(r"(?P<source>[^/:\s]+)(?:/(?P<clip>[^/:\s]+)|:(?P<group>[^/:\s]+))?")
 _GLOB = re.compile(r"[*?\[]")
 _CLIP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST_ID = 100
+# Of the store itself, and devices, which some disks take for files whatever their ending.
+_RESERVED = re.compile(
+    r"sr-data\.lock|sr-data\.json|terms\.jsonl|sets\.json|recipes\.lock|forgetting\.json"
+    r"|(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?",
+    re.IGNORECASE,
+)
 
 
 def fitting(wanted: Iterable[str], clip_ids: Iterable[str]) -> Iterator[str]:
@@ -84,6 +91,11 @@ def source_problems(data: _Fields, stem: str) -> Iterator[Problem]:
     yield from _doubles(named)
     yield from _doubles([(("archives", n, "id"), _text(item, "id")) for n, item in _items(data, "archives")])
     archives = [_text(archive, "id") for _, archive in _items(data, "archives")]
+    files: list[tuple[Loc, str]] = [
+        (("archives", number, "id"), _text(item, "id")) for number, item in _items(data, "archives")
+    ]
+    yield from _id_problems([(("id",), _text(data, "id")), *named, *files])
+    yield from _archives_as_clips(named, archives)
     needs_evidence = data.get("access") in ("download", "youtube")
     for number, archive in _items(data, "archives"):
         yield from _evidence_problems(("archives", number), archive, FILE_FACTS, needed=needs_evidence)
@@ -126,6 +138,21 @@ def _doubles(named: Iterable[tuple[Loc, str]]) -> Iterator[Problem]:
             )
             yield Problem(loc, f"found '{name}' {why}, expected each id once")
         first.setdefault(name.lower(), name)
+
+
+def _id_problems(named: Iterable[tuple[Loc, str]]) -> Iterator[Problem]:
+    for loc, name in named:
+        if len(name) > _LONGEST_ID:
+            yield Problem(loc, f"found an id of {len(name)} characters, expected {_LONGEST_ID} at most")
+        elif _RESERVED.fullmatch(name):
+            yield Problem(loc, f"found '{name}', which is a reserved name of a file: choose another id")
+
+
+def _archives_as_clips(named: Iterable[tuple[Loc, str]], archives: Iterable[str]) -> Iterator[Problem]:
+    taken = {name.lower() for name in archives if name}
+    for loc, name in named:
+        if name.lower() in taken:
+            yield Problem(loc, f"found '{name}', which is an archive too: both would be the same file")
 
 
 def _ids_of_series(data: _Fields) -> Iterator[tuple[Loc, str]]:
@@ -231,6 +258,13 @@ def _address_problems(loc: Loc, fields: _Fields) -> Iterator[Problem]:
 
 
 def _media_problems(loc: Loc, clip: _Fields) -> Iterator[Problem]:
+    members = clip.get("members")
+    for number, pattern in enumerate(members if isinstance(members, list) else ()):
+        if isinstance(pattern, str) and not _is_inside(pattern):
+            yield Problem(
+                (*loc, "members", number),
+                f"found '{pattern}', expected a path inside the archive, such as Set/*.png",
+            )
     if clip.get("members") and not clip.get("archive"):
         yield Problem((*loc, "members"), "found without `archive`, expected the archive that holds them")
     if clip.get("archive") and not clip.get("members"):
@@ -239,6 +273,11 @@ def _media_problems(loc: Loc, clip: _Fields) -> Iterator[Problem]:
         for fact in ("width", "height", "pixel_format"):
             if not clip.get(fact):
                 yield Problem((*loc, fact), "found nothing: raw planes cannot be read without it")
+
+
+def _is_inside(pattern: str) -> bool:
+    parts = pattern.split("/")
+    return not re.search(r"[\\\0]|^[A-Za-z]:", pattern) and all(part not in ("", ".", "..") for part in parts)
 
 
 def _size_problems(loc: Loc, clip: _Fields) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ and ``007`` are text), there are no dates, no aliases and no empty values. What 
 comes back as one list of problems, each with its line.
 """
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -33,6 +34,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 _TAG = "tag:yaml.org,2002:"
 _MOST_SHOWN = 60
 _DEEPEST = 40
+_LARGEST = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,22 @@ class YamlFile:
         return line, path or "the file"
 
 
+def read_yaml_text(path: Path) -> str:
+    """Return the text of a file, if it is a plain one of at most 8 MB: a pipe or a device would never end.
+
+    Raises:
+        ValueError: It is none, or larger, or not UTF-8.
+    """
+    if not path.is_file():
+        path.stat()  # says what is there instead, if anything is
+        raise ValueError("is not a plain file, expected YAML text")
+    with path.open("rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"is larger than {_LARGEST // 1_000_000} MB, expected YAML text")
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8").read()
+
+
 def load_model(
     path: Path,
     model: type[ModelT],
@@ -220,8 +238,10 @@ def load_model(
         SrDataError: As ``error``; one line per problem: ``file:line: field: found, expected``.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as wrong:
+        text = read_yaml_text(path)
+    except ValueError as wrong:
+        if not isinstance(wrong, UnicodeDecodeError):
+            raise error(f"{path}: {wrong}") from None
         raise error(
             f"{path}:1: found bytes that are not UTF-8 ({wrong.reason}), expected YAML text"
         ) from None

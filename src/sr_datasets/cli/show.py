@@ -35,7 +35,16 @@ def source_text(source: Source, store: Store) -> str:
     for key, license_ in source.licenses.items():
         default = " (where a clip names none)" if key == source.license and len(source.licenses) > 1 else ""
         lines.append(f"licence   {key}: {_license_text(license_)}{default}")
-    for duty in terms.obligations_of(Selected(source, clip) for clip in source.clips):
+        if license_.terms:
+            lines.append(_indented(license_.terms))
+    if source.clips:
+        duties = [str(duty) for duty in terms.obligations_of(Selected(source, clip) for clip in source.clips)]
+    else:  # whatever is brought to it: of one of these licences
+        duties = [
+            f"{duty.what} ({'; '.join(duty.licenses)})"
+            for duty in terms.obligations(source.licenses.values())
+        ]
+    for duty in duties:
         lines.append(textwrap.fill(f"asks      {duty}", 78, subsequent_indent=" " * 10))
     if source.terms:
         lines.append(
@@ -109,6 +118,8 @@ def clip_text(selected: Selected, store: Store) -> str:
     lines.append(f"  {'licence':13} {_license_text(license_)}")
     for duty in terms.obligations([license_]):
         lines.append(f"  {'':13} {duty.what}")
+    if license_.terms:
+        lines.append(_indented(license_.terms, 16))
     lines.append(textwrap.fill(f"  {'cite':13} {source.citation.text}", 78, subsequent_indent=" " * 16))
     if clip.notes:
         lines.append(textwrap.fill(f"  {'notes':13} {clip.notes}", 78, subsequent_indent=" " * 16))
@@ -119,6 +130,11 @@ def clip_text(selected: Selected, store: Store) -> str:
         lines.append(f"  {'here':13} {store.path_of(record)}")
         lines.append(f"  {'':13} SHA-256 {record.sha256}, checked against: {record.proof}")
     return "\n".join(lines)
+
+
+def _indented(text: str, columns: int = 10) -> str:
+    indent = " " * columns
+    return textwrap.fill(text, 78, initial_indent=indent, subsequent_indent=indent)
 
 
 def _license_text(license_: License) -> str:

@@ -93,7 +93,7 @@ def fetch_from_youtube(
     """
     from sr_datasets import terms
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.errors import SrDataError
+    from sr_datasets.errors import FetchError, SrDataError
     from sr_datasets.fetch.youtube.download import Manners
     from sr_datasets.ingest.youtube import PARTS, Wish, fetch_youtube, iter_candidates
 
@@ -130,6 +130,19 @@ def fetch_from_youtube(
         typer.echo(json.dumps([_facts(one) for one in chosen], indent=1))
     elif not as_json:
         typer.echo(text)
+    if dry_run:
+        return
+    here = {f"{record.source}/{record.clip}" for record in (*report.fetched, *report.present)}
+    missing = [
+        one
+        for one in report.entries
+        if one.status == "failed" or (clips and f"{source.id}/{one.clip}" not in here)
+    ]
+    if missing:
+        reasons = "\n".join(f"  {one.clip or one.record_id}: {one.status}: {one.reason}" for one in missing)
+        raise FetchError(
+            f"{source.id}: {len(missing)} of {len(report.entries)} videos did not come:\n{reasons}"
+        )
 
 
 def _clips_named(source: "Source", selection: Sequence[str], store: "Store") -> tuple[str, ...]:
