@@ -23,7 +23,7 @@ from sr_datasets.espcn.model import Espcn
 from sr_datasets.espcn.upscale import HALO, upscale_luma, upscale_rgb
 from sr_datasets.metrics import PROTOCOLS, Protocol, psnr
 from sr_datasets.recipe import BdDuf
-from sr_datasets.store import ClipRecord, FileRecord, Store
+from sr_datasets.store import ClipRecord, Store
 from sr_datasets.video import probe
 
 pytestmark = pytest.mark.torch
@@ -207,7 +207,7 @@ def test_clips_of_the_store_are_named_by_selections(tmp_path: Path):
         source="set5",
         clip="baby",
         path="set5/baby.png",
-        files=(FileRecord(path="set5/baby.png", size_bytes=1, sha256="0" * 64, mtime_ns=0),),
+        files=(store.record_file(path, "0" * 64),),
         sha256="0" * 64,
         origin="imported",
         proof="imported",
@@ -219,6 +219,11 @@ def test_clips_of_the_store_are_named_by_selections(tmp_path: Path):
 
     assert report.items[0].name == "set5/baby"
     assert report.mean == evaluate("bicubic", [path], scale=2, protocol=Y_DOUBLE).mean
+    write_png(path, smooth_picture(44, 44))
+    with pytest.raises(StoreError, match=r"set5/baby: .*baby\.png"):
+        evaluate("bicubic", ["set5/baby"], scale=2, protocol=Y_DOUBLE, store=store)
+    write_png(path, smooth_picture(40, 40))
+    store.put(record.model_copy(update={"files": (store.record_file(path, "0" * 64),)}))
     with pytest.raises(StoreError, match="set5/bird is not in the store"):
         evaluate("bicubic", ["set5"], scale=2, protocol=Y_DOUBLE, store=store)
     with pytest.raises(SelectionError, match=r"set6.*is no file or folder"):
@@ -233,6 +238,7 @@ def test_the_table_says_everything_that_its_numbers_depend_on(tmp_path: Path):
     text = report.to_text()
     assert text.startswith("bicubic x4\nvid4: Y BT.601 float, LR rgb1, mod-crop scale, border 0")
     assert "one frame in 2" in text
+    assert "LR by bicubic, antialiased as MATLAB's imresize, rounded as vid4 says" in text
     assert f"{report.mean.psnr:.2f}" in text.splitlines()[-1]
     assert max(map(len, text.splitlines())) <= 80
     values = json.loads(json.dumps(report.to_json(), allow_nan=False))
@@ -244,6 +250,28 @@ def test_the_table_says_everything_that_its_numbers_depend_on(tmp_path: Path):
         "frames": 1,
         **values["mean"],
     }
+
+
+def test_scores_of_rgb_say_that_chroma_is_bicubic(tmp_path: Path):
+    path = write_png(tmp_path / "a.png", smooth_picture(40, 40))
+
+    texts = [
+        evaluate(method, [path], scale=2, protocol=protocol).to_text()
+        for method, protocol in ((nearest_network(2), RGB), ("bicubic", RGB), (nearest_network(2), Y_8BIT))
+    ]
+
+    assert ["chroma (Cb, Cr) is bicubic" in text for text in texts] == [True, False, False]
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1, 5, 7])
+@pytest.mark.parametrize("method", ["bicubic", "network"])
+def test_a_scale_that_nothing_has_is_refused(tmp_path: Path, method: str, scale: int):
+    path = write_png(tmp_path / "a.png", smooth_picture(40, 40))
+
+    with pytest.raises(ValueError, match=f"scale is {scale}, must be 2, 3, 4 or 8"):
+        evaluate(
+            nearest_network(2) if method == "network" else method, [path], scale=scale, protocol=Y_DOUBLE
+        )
 
 
 def test_equal_pictures_have_no_finite_psnr_and_json_says_null(tmp_path: Path):

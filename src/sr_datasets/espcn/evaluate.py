@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,12 +21,15 @@ from sr_datasets.espcn.upscale import upscale_luma, upscale_rgb
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.metrics import Protocol, Score, mean_score
 from sr_datasets.progress import Progress, Silent
-from sr_datasets.recipe import Degradation
+from sr_datasets.recipe import Degradation, Scale
 from sr_datasets.store import Store
 from sr_datasets.video import Frame, open_clip, probe
 
 BICUBIC: Final = "bicubic"
 """The method that needs no model: MATLAB's imresize, along the protocol's path."""
+
+SCALES: Final = get_args(Scale)
+"""Ratios that can be scored."""
 
 _VIDEO_SUFFIXES = frozenset({".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".webm", ".y4m"})
 _PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png"})
@@ -97,6 +100,12 @@ class EvaluationReport:
         head = [f"{self.method} x{self.scale}", str(self.protocol)]
         if self.degradation is not None:
             head.append(f"LR by {self.degradation.kind}: {self.degradation.model_dump_json()}")
+        else:
+            head.append(
+                f"LR by bicubic, antialiased as MATLAB's imresize, rounded as {self.protocol.name} says"
+            )
+        if self.protocol.channel == "rgb" and self.method != BICUBIC:
+            head.append("The network makes luma; chroma (Cb, Cr) is bicubic")
         if self.frame_step > 1:
             head.append(f"one frame in {self.frame_step}")
         width = max(12, *(len(item.name) for item in self.items))
@@ -156,9 +165,9 @@ def evaluate(
     Raises:
         ModelError: The model is missing, damaged or foreign, or has another scale.
         SelectionError: An item is neither a path nor a selection.
-        StoreError: A selected clip is not in the store.
+        StoreError: A selected clip is not in the store, or its files were changed.
         DecodeError: A picture or clip cannot be read, or is too small for the protocol.
-        ValueError: There are no items, bicubic comes without a scale, or ``frame_step`` is below 1.
+        ValueError: There are no items, bicubic comes without a scale, the scale is not 2, 3, 4 or 8, or ``frame_step`` is below 1.
     """
     if not items:
         raise ValueError("there is nothing to evaluate: name pictures, folders, clips or selections")
@@ -226,6 +235,8 @@ def _method(method: str | Path | Espcn, device: Literal["auto", "cpu", "cuda"]) 
 
 
 def _scale(scale: int | None, model: Espcn | None) -> int:
+    if scale is not None and scale not in SCALES:
+        raise ValueError(f"scale is {scale}, must be 2, 3, 4 or 8")
     if model is None:
         if scale is None:
             raise ValueError("bicubic needs a scale: 2, 3, 4 or 8")
@@ -280,6 +291,7 @@ def _items_of_store(pattern: str, store: Store) -> Iterator[_Item]:
         raise SelectionError(f"{error} (And {pattern} is no file or folder.)") from error
     for each in selected:
         record = store.get(each.source.id, each.clip.id)
+        store.check(record)
         yield _Item(each.id, store.path_of(record), record.info, each.clip)
 
 
