@@ -1,5 +1,6 @@
 """``PairDataset``: the same samples by number, list, slice and loader, in every kind of worker."""
 
+import errno
 import pickle
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from shard_sets import SMALL, make_rows, rewrite, write_set, write_shard
 
@@ -331,3 +333,31 @@ def test_without_torch_the_error_names_the_extra() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "PairDataset needs the 'torch' extra: pip install 'sr-datasets[torch]'"
+
+
+def test_a_shard_that_is_a_folder_is_an_error_of_the_set(tmp_path: Path) -> None:
+    write_set(tmp_path, SMALL)
+    shard = tmp_path / DATA_DIR / "train-00000-of-00002.parquet"
+    shard.unlink()
+    shard.mkdir()
+
+    for path in (tmp_path, tmp_path / DATA_DIR):
+        with pytest.raises(
+            ShardError, match=r"train-00000-of-00002\.parquet .*cannot be read \(Is a directory\)"
+        ):
+            PairDataset(path)[0]
+
+
+def test_a_shard_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_set(tmp_path, SMALL)
+    ds = PairDataset(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)  # whoever runs the tests may be allowed everything
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        ShardError, match=r"train-00000-of-00002\.parquet .*cannot be read \(Permission denied\)"
+    ):
+        ds[0]

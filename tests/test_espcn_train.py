@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="needs the torch extra")
 
 import torch
 from patches import Pairs, write_set
+from patches import _row as patch_row
 from pictures import mod_cropped, read_planes
 
 import sr_datasets.espcn.data as data_module
@@ -30,6 +31,8 @@ from sr_datasets.files import folder_lock
 from sr_datasets.metrics import PROTOCOLS
 from sr_datasets.progress import Silent
 from sr_datasets.recipe import Bicubic
+from sr_datasets.shards.sets import DATA_DIR, InputInfo, describe_set, shard_name, write_index, write_set_json
+from sr_datasets.shards.writer import ShardWriter
 
 pytestmark = pytest.mark.torch
 
@@ -246,6 +249,49 @@ def test_shards_of_another_kind_than_the_network_are_refused(
     assert not (tmp_path / "model").exists()
 
 
+def write_mixed(set_dir: Path, *, depths: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    """Write a set of one shard a clip: c0 has the first depth and the first LR size, c1 the second ones."""
+    shards, inputs = [], []
+    for number, (depth, size) in enumerate(zip(depths, sizes, strict=True)):
+        lr, hr = scenes(3, size=size, peak=2**depth - 1)
+        name = shard_name("train", number, len(depths))
+        with ShardWriter(set_dir / DATA_DIR / name, metadata={"recipe": "{}"}) as writer:
+            writer.write_group(
+                [patch_row(lr[i], hr[i], "train", f"c{number}", i, 2, "y", depth) for i in range(3)]
+            )
+        shards.append(writer.summary)
+        inputs.append(InputInfo(source="made", clip=f"c{number}", split="train", sha256="0" * 64))
+    recipe = {"format": 1, "id": "made", "scale": 2, "color": "y"}
+    index = write_index(set_dir, shards)
+    info = describe_set(recipe=recipe, shards=shards, index=index, inputs=inputs, packages={})
+    write_set_json(set_dir, info)
+
+
+def test_patches_of_several_sizes_name_the_clips_and_what_to_do(tmp_path: Path):
+    write_mixed(tmp_path / "set", depths=(8, 8), sizes=(8, 6))
+
+    with pytest.raises(ModelError, match=r"8x8 at 8 bits in made/c0.*6x6 at 8 bits in made/c1.*one size"):
+        train(quick(), tmp_path / "set", out_dir=tmp_path / "model")
+
+
+def test_patches_of_several_depths_name_the_clips_and_the_recipe(tmp_path: Path):
+    write_mixed(tmp_path / "set", depths=(8, 10, 10), sizes=(8, 8, 8))
+
+    with pytest.raises(
+        ModelError, match=r"at 10 bits in made/c1, made/c2; .*made/c0.*facts: \"bit_depth=10\""
+    ):
+        train(quick(), tmp_path / "set", out_dir=tmp_path / "model")
+
+
+def test_a_shard_that_is_a_folder_is_an_error_of_the_set(tmp_path: Path, patches: Path):
+    (shard,) = (patches / "data").glob("train*")
+    shard.unlink()
+    shard.mkdir()
+
+    with pytest.raises(ShardError, match=r"train-00000-of-00001.parquet"):
+        train(quick(), patches, out_dir=tmp_path / "model")
+
+
 def test_a_split_that_the_set_lacks_is_refused(tmp_path: Path, patches: Path):
     with pytest.raises(ShardError, match="test"):
         train(quick(split="test"), patches, out_dir=tmp_path / "model")
@@ -341,9 +387,10 @@ def test_a_folder_with_a_model_but_no_state_holds_no_run(tmp_path: Path, patches
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path, patches: Path):
     (tmp_path / "model").mkdir()
-    with folder_lock(tmp_path / "model") as ours, pytest.raises(ModelError, match="another run is writing"):
+    with folder_lock(tmp_path / "model") as ours:
         assert ours
-        train(quick(), patches, out_dir=tmp_path / "model")
+        with pytest.raises(ModelError, match="another run is writing"):
+            train(quick(), patches, out_dir=tmp_path / "model")
 
     train(quick(steps=10), patches, out_dir=tmp_path / "model")
 

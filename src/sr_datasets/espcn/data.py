@@ -15,8 +15,8 @@ from sr_datasets.errors import ModelError, ShardError
 from sr_datasets.espcn.checkpoint import DataFacts
 from sr_datasets.espcn.config import TrainConfig
 from sr_datasets.espcn.order import SampleOrder
-from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.sets import DATA_DIR, SetInfo, read_set
+from sr_datasets.shards.index import kinds_of
+from sr_datasets.shards.sets import SetInfo, read_set
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
@@ -25,6 +25,7 @@ RAM_BYTES: Final = 2 << 30
 
 _ROWS_AT_ONCE = 4096
 _STEPS_AT_ONCE = 256
+_SAMPLES_AT_ONCE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,15 +106,7 @@ def open_patches(data_dir: Path, split: str, *, scale: int) -> tuple[PatchSet, D
     """
     info = read_set(data_dir)
     dataset = PairDataset(data_dir, split=split)
-    shards = [shard for shard in info.shards if shard.split == split and shard.rows]
-    kinds = Counter(_kind_of(data_dir / DATA_DIR / shard.name, scale) for shard in shards)
-    if len(kinds) > 1:
-        found = ", ".join(f"{width}x{height} at {depth} bits" for height, width, depth in kinds)
-        raise ModelError(
-            f"{data_dir}: the LR patches of split {split!r} are of several kinds ({found}); a batch has one. Build "
-            "the set from clips of one bit depth."
-        )
-    ((height, width, depth),) = kinds
+    height, width, depth = _kind_of(data_dir, split, scale)
     sample_bytes = (1 if depth <= 8 else 2) * height * width * (1 + scale**2)
     pixels = _read_all(dataset) if sample_bytes * len(dataset) <= RAM_BYTES else None
     facts = _facts_of(info, split, rows=len(dataset))
@@ -178,8 +171,9 @@ class _BatchRows(Sampler[list[int]]):
 
     def _blocks(self) -> Iterator[tuple[int, int]]:
         """Yield first sample and number of samples of many steps: arithmetic on long arrays costs less a sample."""
-        for step in self.steps[::_STEPS_AT_ONCE]:
-            end = min(step + _STEPS_AT_ONCE, self.steps.stop)
+        many = max(1, min(_STEPS_AT_ONCE, _SAMPLES_AT_ONCE // self.batch_size))
+        for step in self.steps[::many]:
+            end = min(step + many, self.steps.stop)
             yield step * self.batch_size, (end - step) * self.batch_size
 
 
@@ -200,28 +194,53 @@ def _read_all(dataset: PairDataset) -> Batch:
     return lr, hr
 
 
-def _kind_of(path: Path, scale: int) -> tuple[int, int, int]:
-    """Return height, width and bit depth of a shard's LR patches; all rows of a shard have the same.
+def _kind_of(data_dir: Path, split: str, scale: int) -> tuple[int, int, int]:
+    """Return height, width and bit depth of a split's LR patches.
 
     Raises:
-        ModelError: A luma network of one frame at this scale cannot be trained on them.
+        ModelError: A luma network of one frame at this scale cannot be trained on them, or they differ.
     """
-    reader = ShardReader(path)
-    try:
-        row = reader.row(0)
-    finally:
-        reader.close()
-    for what, found, wanted in (
-        ("scale", f"x{row['scale']}", f"x{scale}"),
-        ("colour", row["color"], "y"),
-        ("frames per patch", row["num_frames"], 1),
-    ):
-        if found != wanted:
-            raise ModelError(
-                f"{path}: the {what} of its patches is {found}, the network's is {wanted}. Choose another network, or "
-                "build a set with a recipe for it."
-            )
-    return row["lr_height"], row["lr_width"], row["bit_depth"]
+    clips: dict[tuple[int, int, int], list[str]] = {}
+    for row in kinds_of(data_dir, split):
+        name = f"{row['source']}/{row['clip']}"
+        for what, found, wanted, field in (
+            ("scale", f"x{row['scale']}", f"x{scale}", f"scale: {scale}"),
+            ("colour", row["color"], "y", "color: y"),
+            ("frames per patch", row["num_frames"], 1, "window: 1"),
+        ):
+            if found != wanted:
+                raise ModelError(
+                    f"{data_dir}: the {what} of its patches is {found}, the network's is {wanted} (split {split!r}, "
+                    f"{name}). Build a set with a recipe that says `{field}`, into another folder."
+                )
+        clips.setdefault((row["lr_height"], row["lr_width"], row["bit_depth"]), []).append(name)
+    if len(clips) > 1:
+        raise ModelError(_several_kinds(data_dir, split, clips))
+    (kind,) = clips
+    return kind
+
+
+def _several_kinds(data_dir: Path, split: str, clips: dict[tuple[int, int, int], list[str]]) -> str:
+    kinds = sorted(clips, key=lambda kind: -len(clips[kind]))
+    listing = "; ".join(
+        f"{width}x{height} at {depth} bits in {', '.join(clips[height, width, depth][:3])}"
+        + (
+            f" and {len(clips[height, width, depth]) - 3} more"
+            if len(clips[height, width, depth]) > 3
+            else ""
+        )
+        for height, width, depth in kinds
+    )
+    if len({depth for _, _, depth in kinds}) > 1:
+        advice = (
+            f'a recipe that takes clips of one depth, such as `where: {{facts: "bit_depth={kinds[0][2]}"}}`'
+        )
+    else:
+        advice = "a recipe whose patches have one size"
+    return (
+        f"{data_dir}: the LR patches of split {split!r} are of several kinds, and a batch has one: {listing}. Build "
+        f"the set with {advice}, into another folder."
+    )
 
 
 def _facts_of(info: SetInfo, split: str, *, rows: int) -> DataFacts:

@@ -2,8 +2,10 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,8 @@ import pyarrow.parquet as pq
 from sr_datasets.errors import ShardError, nearest_names
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, read_set
+
+_KIND_COLUMNS = ("source", "clip", "scale", "color", "num_frames", "lr_height", "lr_width", "bit_depth")
 
 DEFAULT_SPLIT = "train"
 """The split of foreign files that name none."""
@@ -80,27 +84,57 @@ def _of_set(set_dir: Path, split: str) -> RowIndex:
     return index
 
 
-def _groups_of_index(path: Path) -> Iterator[tuple[str, int]]:
-    """Yield the shard and the number of rows of each row group, in order."""
+def kinds_of(set_dir: Path, split: str) -> list[dict[str, Any]]:
+    """Return what kinds of patches each clip of a split has, each kind of each clip once.
+
+    Args:
+        set_dir: A finished set.
+        split: The split.
+
+    Returns:
+        ``source``, ``clip``, ``scale``, ``color``, ``num_frames``, ``lr_height``, ``lr_width`` and ``bit_depth``.
+
+    Raises:
+        ShardError: The index cannot be read.
+    """
+    found: dict[tuple[Any, ...], None] = {}
+    with _reading(set_dir / INDEX_NAME) as file:
+        for part in range(file.num_row_groups):
+            table = file.read_row_group(part, columns=["split", *_KIND_COLUMNS], use_threads=False)
+            kinds = table.group_by(["split", *_KIND_COLUMNS], use_threads=False).aggregate([])
+            for row in kinds.to_pylist():
+                if row["split"] == split:
+                    found[tuple(row[name] for name in _KIND_COLUMNS)] = None
+    return [dict(zip(_KIND_COLUMNS, values, strict=True)) for values in found]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, read_dictionary=["shard"], page_checksum_verification=True) as file:
-            last: tuple[str, int] | None = None
-            count = 0
-            for part in range(file.num_row_groups):
-                table = file.read_row_group(part, columns=["shard", "row_group"], use_threads=False)
-                for key, rows in _runs(table):
-                    if key == last:
-                        count += rows
-                        continue
-                    if last is not None:
-                        yield last[0], count
-                    last, count = key, rows
-            if last is not None:
-                yield last[0], count
+            yield file
     except (OSError, KeyError, pa.ArrowException) as error:
         raise ShardError(
             f"{path} cannot be read: {error}. Copy it again, or run the same sr-data build-pairs command again."
         ) from error
+
+
+def _groups_of_index(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the shard and the number of rows of each row group, in order."""
+    with _reading(path) as file:
+        last: tuple[str, int] | None = None
+        count = 0
+        for part in range(file.num_row_groups):
+            table = file.read_row_group(part, columns=["shard", "row_group"], use_threads=False)
+            for key, rows in _runs(table):
+                if key == last:
+                    count += rows
+                    continue
+                if last is not None:
+                    yield last[0], count
+                last, count = key, rows
+        if last is not None:
+            yield last[0], count
 
 
 def _runs(table: pa.Table) -> Iterator[tuple[tuple[str, int], int]]:

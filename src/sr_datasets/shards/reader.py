@@ -421,11 +421,14 @@ def _leaves(file: pq.ParquetFile) -> dict[str, list[int]]:
 
 
 def _why_not_parquet(path: Path, error: Exception) -> str:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(4)
-        file.seek(max(0, size - 4))
-        tail = file.read(4)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(4)
+            file.seek(max(0, size - 4))
+            tail = file.read(4)
+    except OSError as unread:  # a folder, or no permission
+        return f"it cannot be read ({unread.strerror}). Make it readable, or copy or build it again."
     if head == b"PAR1" and tail != b"PAR1":
         return f"its {size} bytes begin as one, but their end is missing. Copy or build it again."
     return f"{size} bytes, {error}. Copy or build it again."
