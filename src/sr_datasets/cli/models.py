@@ -1,7 +1,8 @@
 """Commands of the reference model: ``train``, ``evaluate``, and ``quickstart``, which runs the whole way."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +13,10 @@ from sr_datasets.cli.app import JsonOption, StoreOption, app
 def train_command(
     shards: Annotated[Path, typer.Argument(help="Folder that `sr-data build-pairs` wrote.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
-    preset: Annotated[str, typer.Option("--preset", help="espcn (as published) or residual.")] = "residual",
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help="espcn (as published) or residual (the default).", show_default=False),
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates of the weights.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Patch pairs a step.")] = None,
     learning_rate: Annotated[
@@ -22,7 +26,13 @@ def train_command(
         int | None, typer.Option("--seed", min=0, help="Of weights, order and augmentation.")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints; 500 if left out."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, under the options it has.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train ESPCN on a shard set.
@@ -30,32 +40,41 @@ def train_command(
     \b
     Examples:
       sr-data train t91/ --out model/ --preset espcn
-      sr-data train t91/ --out model/ --preset espcn --resume
+      sr-data train t91/ --out model/ --resume
     """
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.espcn.config import preset as preset_of
-    from sr_datasets.espcn.train import train
-    from sr_datasets.shards.sets import read_set
+    from sr_datasets.espcn.data import scale_of
+    from sr_datasets.espcn.train import resumed_config, train
 
-    chosen = {
+    options = {
         "steps": steps,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "seed": seed,
         "device": device,
+        "checkpoint_every": checkpoint_every,
     }
-    scale = read_set(shards).recipe["scale"]
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    scale = scale_of(shards)
     try:
-        config = preset_of(
-            preset, scale=scale, **{name: value for name, value in chosen.items() if value is not None}
-        )
+        if resume:
+            config = resumed_config(out_dir, **chosen, **({} if preset is None else {"preset": preset}))
+        else:
+            config = preset_of(preset or "residual", scale=scale, **chosen)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        # The library's names of options, as the command line writes them.
+        text = re.sub(rf"\b({'|'.join(options)}) is ", lambda found: f"{_option(found[1])} is ", str(error))
+        raise typer.BadParameter(text) from error
     with progress_on_stderr() as progress:
         report = train(config, shards, out_dir=out_dir, resume=resume, progress=progress)
     typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 @app.command("evaluate")
@@ -68,7 +87,7 @@ def evaluate_command(
         ),
     ],
     scale: Annotated[
-        int | None, typer.Option("--scale", help="HR-to-LR ratio; a model knows its own.")
+        int | None, typer.Option("--scale", help="HR-to-LR ratio: 2, 3, 4 or 8; a model knows its own.")
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="y-double, y-8bit, vid4 or rgb.")] = "y-double",
     frame_step: Annotated[
@@ -87,7 +106,7 @@ def evaluate_command(
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.espcn.evaluate import evaluate
+    from sr_datasets.espcn.evaluate import SCALES, evaluate
     from sr_datasets.metrics import find_protocol
     from sr_datasets.store import Store
 
@@ -97,6 +116,8 @@ def evaluate_command(
         raise typer.BadParameter(str(error), param_hint="--protocol") from error
     if model == "bicubic" and scale is None:
         raise typer.BadParameter("bicubic needs a scale: 2, 3, 4 or 8", param_hint="--scale")
+    if scale is not None and scale not in SCALES:
+        raise typer.BadParameter(f"{scale} is not 2, 3, 4 or 8", param_hint="--scale")
     with progress_on_stderr() as progress:
         report = evaluate(
             model,
