@@ -41,6 +41,8 @@ def main() -> None:
     except SystemExit as end:
         if end.code == 130:  # typer's own answer to a Ctrl-C, which says nothing
             _say_how_to_go_on()
+        if end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            sys.exit(0)  # typer's own answer to a reader that went away, which is no error
         raise
 
 
