@@ -1,5 +1,6 @@
 """One file over HTTP from a server with faults: the right bytes under the final name, or a clear error."""
 
+import errno
 import hashlib
 import io
 import os
@@ -9,6 +10,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ from sr_datasets.fetch import http
 from sr_datasets.fetch.failures import MirrorError, Patience
 from sr_datasets.fetch.http import Fetched, fetch_file
 from sr_datasets.fetch.traffic import Session
+from sr_datasets.files import SyncedBehind
 from sr_datasets.manifest import FileFacts
 from sr_datasets.progress import Silent
 
@@ -751,3 +754,29 @@ def test_two_processes_fetch_the_same_file_once(tmp_path: Path):
         assert [process.wait() for process in processes] == [0, 0]
     assert len(server.asked) == 1
     assert (tmp_path / "f").read_bytes() == bytes(2_000_000)
+
+
+def test_a_write_back_that_failed_is_told_even_though_the_kernel_tells_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    called = threading.Event()
+
+    def failing(handle: int) -> None:
+        called.set()
+        raise OSError(errno.EIO, "Input/output error")
+
+    with (tmp_path / "file").open("wb", buffering=0) as file:
+        monkeypatch.setattr(os, "fsync", failing)
+        with pytest.raises(OSError, match="Input/output error"), SyncedBehind(file.fileno()) as disk:
+            disk.wrote(64 << 20)
+            assert called.wait(10)
+
+
+def test_what_was_written_is_synced_while_more_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    synced = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.set())
+    with (tmp_path / "file").open("wb", buffering=0) as file, SyncedBehind(file.fileno()) as disk:
+        disk.wrote(1)
+        assert not synced.wait(0.05)
+        disk.wrote(64 << 20)
+        assert synced.wait(10)

@@ -45,6 +45,7 @@ from sr_datasets.fetch.traffic import Traffic
 from sr_datasets.files import (
     Digests,
     DigestsBehind,
+    SyncedBehind,
     disk_errors,
     human_bytes,
     iter_chunks,
@@ -500,12 +501,17 @@ class _Download:
     def _append(self, pieces: Iterable[bytes], total: int | None) -> None:
         assert self.digests is not None
         have = self.digests.num_bytes
-        with self.part.open("ab", buffering=0) as file, DigestsBehind(self.digests) as digests:
+        with (
+            self.part.open("ab", buffering=0) as file,
+            SyncedBehind(file.fileno()) as disk,
+            DigestsBehind(self.digests) as digests,
+        ):
             for piece in pieces:
                 have += len(piece)
                 if total is not None and have > total:
                     break
                 write_all(file, piece)
+                disk.wrote(len(piece))
                 digests.update(piece)
                 if self.bar is not None:
                     self.bar.advance(len(piece))
