@@ -767,9 +767,11 @@ def test_a_write_back_that_failed_is_told_even_though_the_kernel_tells_it_once(
 
     with (tmp_path / "file").open("wb", buffering=0) as file:
         monkeypatch.setattr(os, "fsync", failing)
-        with pytest.raises(OSError, match="Input/output error"), SyncedBehind(file.fileno()) as disk:
-            disk.wrote(64 << 20)
-            assert called.wait(10)
+        disk = SyncedBehind(file.fileno())
+        disk.wrote(64 << 20)
+        assert called.wait(10)
+        with pytest.raises(OSError, match="Input/output error"):
+            disk.__exit__(None, None, None)
 
 
 def test_what_was_written_is_synced_while_more_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
