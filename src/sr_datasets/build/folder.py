@@ -1,0 +1,179 @@
+"""The folder of a set: held by one build at a time, checked before, described after."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sr_datasets.build.planning import PairPlan, ShardTask, some
+from sr_datasets.errors import BuildError, ShardError
+from sr_datasets.files import folder_lock, write_atomic
+from sr_datasets.recipe import Recipe
+from sr_datasets.sampling import (
+    digest_of,
+)
+from sr_datasets.shards.reader import ShardReader, summarize_shard
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    FORGETTING_NAME,
+    INDEX_NAME,
+    SET_NAME,
+    InputInfo,
+    SetInfo,
+    ShardSummary,
+    read_set,
+    split_of_name,
+)
+from sr_datasets.shards.verify import verify_shard
+
+_logger = logging.getLogger(__name__)
+
+CARD_NAME = "README.md"
+"""The card of a set."""
+STATE_NAME = ".build.json"
+"""What stands in the folder of a build that is not finished."""
+
+
+@contextmanager
+def own_folder(
+    recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], out_dir: Path
+) -> Iterator[None]:
+    """Hold the folder for this build alone, after a look at whether it may be built into."""
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BuildError(
+            f"{out_dir} is a file, or lies in one. Give --out a new or an empty folder."
+        ) from error
+    with locked_folder(out_dir):
+        plan = digest_of("set-1", recipe.model_dump_json(), *[pair.record.sha256 for pair in pairs]).hex()
+        _check_folder(recipe, pairs, tasks, plan, out_dir)
+        write_atomic(out_dir / STATE_NAME, json.dumps({"recipe": recipe.id, "plan": plan}).encode())
+        for partial in (out_dir / DATA_DIR).glob(".*.part"):
+            partial.unlink()  # of a run that was killed: the lock says that nobody writes it now
+        yield
+        # From here on sr-data.json says what the folder holds.
+        (out_dir / STATE_NAME).unlink()
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold a set's folder against other builds, and against those who forget.
+
+    Raises:
+        BuildError: Another process holds it.
+    """
+    with folder_lock(folder) as ours:
+        if not ours:
+            raise BuildError(
+                f"{folder}: another build is writing into this folder, or `sr-data forget` is. Wait for it to end."
+            )
+        yield
+
+
+def _check_folder(
+    recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], plan: str, out_dir: Path
+) -> None:
+    if (out_dir / FORGETTING_NAME).exists():
+        raise BuildError(
+            f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
+        )
+    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME}
+    strangers = [path.name for path in out_dir.iterdir() if path.name not in ours]
+    strangers += [
+        f"{DATA_DIR}/{path.name}"
+        for path in out_dir.glob(f"{DATA_DIR}/*")
+        if split_of_name(path.name) is None and not path.name.endswith(".part")
+    ]
+    if strangers:
+        raise BuildError(
+            f"{out_dir} holds files that no build wrote: {some(sorted(strangers))}. Give --out a new or an empty folder."
+        )
+    if (out_dir / SET_NAME).exists():
+        there = read_set(out_dir)
+        other = str(there.recipe.get("id"))
+        same = (
+            there.recipe == recipe.model_dump(mode="json")
+            and list(there.inputs) == inputs_of(pairs)
+            # A set of which clips were forgotten keeps its shards' names, though it may have fewer of them.
+            and {shard.name for shard in there.shards} == {task.name for task in tasks}
+        )
+    elif (out_dir / STATE_NAME).exists():
+        state = json.loads((out_dir / STATE_NAME).read_bytes())
+        other, same = state["recipe"], state["plan"] == plan
+    else:
+        other, same = "unknown", not any(out_dir.glob(f"{DATA_DIR}/*"))
+    if not same:
+        raise BuildError(
+            f"{out_dir} holds shards of another build (recipe {other}); this one is {recipe.id}, and the recipe, its "
+            "clips or their bytes differ. Give --out another folder, or delete this one."
+        )
+
+
+def finished(task: ShardTask) -> ShardSummary | None:
+    """Return the summary of a shard that an earlier run of this build finished, or None."""
+    if not task.path.is_file():
+        return None
+    try:
+        with closing(ShardReader(task.path)) as reader:
+            if reader.metadata.get("plan") != task.digest():
+                return None
+        problems = verify_shard(task.path)
+    except ShardError as error:
+        problems = [str(error)]
+    if problems:
+        _logger.warning("%s; it is made again", problems[0])
+        return None
+    return summarize_shard(task.path)
+
+
+def inputs_of(pairs: Sequence[PairPlan]) -> list[InputInfo]:
+    """Return the clips of a build as ``sr-data.json`` names them, in order of selection."""
+    return [
+        InputInfo(
+            source=pair.record.source,
+            clip=pair.record.clip,
+            split=pair.split,
+            sha256=pair.record.sha256,
+            origin=pair.record.origin,
+        )
+        for pair in pairs
+    ]
+
+
+def card_of(info: SetInfo) -> str:
+    """Return the folder's README: what it is, and a front matter that points Hugging Face at data/."""
+    recipe = info.recipe
+    by_split = Counter(clip.split for clip in info.inputs)
+    splits = sorted(by_split)
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in splits)
+    counts = "\n".join(f"| {split} | {by_split[split]} | {info.splits.get(split, 0)} |" for split in splits)
+    sources = ", ".join(dict.fromkeys(clip.source for clip in info.inputs))
+    degradation = json.dumps(recipe["degradation"], separators=(",", ":"))
+    return f"""---
+configs:
+- config_name: default
+  data_files:
+{files}
+---
+# {recipe["title"]}
+
+HR-LR patch pairs at x{recipe["scale"]}, built with sr-datasets from the recipe `{recipe["id"]}`.
+
+| split | pairs | rows |
+|---|---|---|
+{counts}
+
+- sources: {sources} (each input with its SHA-256 in `sr-data.json`)
+- degradation: `{degradation}`
+- colour: `{recipe["color"]}`
+- content digest: `{info.content_digest}`
+
+```python
+from sr_datasets import PairDataset
+
+train = PairDataset(".", split="train")
+```
+"""

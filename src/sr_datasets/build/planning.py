@@ -1,0 +1,143 @@
+"""The plan of a build as values: which rows of which clip, and which clips of which shard."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from sr_datasets.errors import BuildError
+from sr_datasets.manifest import Clip
+from sr_datasets.recipe import GridSampling, Recipe, UniformSampling
+from sr_datasets.sampling import (
+    ClipSize,
+    RowPlan,
+    chunked,
+    digest_of,
+    grid_rows,
+    uniform_rows,
+)
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    shard_name,
+)
+from sr_datasets.store import ClipRecord, Store
+
+
+@dataclass(frozen=True, slots=True)
+class PairPlan:
+    """One clip, the split that it belongs to, and how many rows it gives."""
+
+    clip: Clip
+    """What the manifest says of the clip."""
+    record: ClipRecord
+    """What the store knows of it."""
+    split: str
+    """Where all of its rows go."""
+    num_rows: int
+    """Patch pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardTask:
+    """Everything that one shard is made of; small, so that it can be sent to a worker."""
+
+    name: str
+    """File name, ``train-00000-of-00013.parquet``."""
+    split: str
+    """The split of all of its clips."""
+    pairs: tuple[PairPlan, ...]
+    """Its clips, in order."""
+    recipe: Recipe
+    """The whole recipe."""
+    out_dir: Path
+    """The set's folder."""
+    store_root: Path
+    """The data folder."""
+
+    @property
+    def path(self) -> Path:
+        """Where the shard lies when it is whole."""
+        return self.out_dir / DATA_DIR / self.name
+
+    @property
+    def num_rows(self) -> int:
+        """Patch pairs of all clips."""
+        return sum(pair.num_rows for pair in self.pairs)
+
+    def digest(self) -> str:
+        """Return what the shard is made of, as a hash: recipe, name, and the bytes of each clip."""
+        inputs = [(pair.record.source, pair.record.clip, pair.record.sha256) for pair in self.pairs]
+        return plan_digest(self.recipe.model_dump_json(), self.name, inputs)
+
+
+def plan_digest(recipe_json: str, name: str, inputs: Iterable[tuple[str, str, str]]) -> str:
+    """Return what a shard is made of, as a hash.
+
+    Args:
+        recipe_json: The whole recipe.
+        name: File name of the shard.
+        inputs: Source, clip and SHA-256 of each of its clips, in order.
+    """
+    return digest_of("shard-1", recipe_json, name, *(part for clip in inputs for part in clip)).hex()
+
+
+def plan_rows(recipe: Recipe, record: ClipRecord) -> tuple[RowPlan, ...]:
+    """Return which patches of a clip become rows.
+
+    Raises:
+        BuildError: The clip is too small or too short for the recipe.
+    """
+    info = record.info
+    size = ClipSize(record.source, record.clip, info.width, info.height, info.num_frames)
+    sampling = recipe.sampling
+    try:
+        match sampling:
+            case UniformSampling():
+                return uniform_rows(
+                    size,
+                    count=sampling.patches_per_pair,
+                    lr_size=sampling.lr_size,
+                    scale=recipe.scale,
+                    window=sampling.window,
+                    seed=recipe.seed,
+                )
+            case GridSampling():
+                return grid_rows(
+                    size,
+                    lr_size=sampling.lr_size,
+                    stride=sampling.stride,
+                    scale=recipe.scale,
+                    frame_step=sampling.frame_step,
+                )
+            case _:
+                assert_never(sampling)
+    except ValueError as error:
+        raise BuildError(
+            f"{record.source}/{record.clip} {error}. Leave the clip out of recipe {recipe.id}, or change its sampling."
+        ) from error
+
+
+def plan_shards(recipe: Recipe, pairs: Sequence[PairPlan], *, out_dir: Path, store: Store) -> list[ShardTask]:
+    """Group pairs into shards: the next ``clips_per_shard`` clips of one split, in selection order."""
+    by_split: dict[str, list[PairPlan]] = defaultdict(list)
+    for pair in pairs:
+        by_split[pair.split].append(pair)
+    tasks = []
+    for split in sorted(by_split):
+        groups = chunked(by_split[split], recipe.clips_per_shard)
+        for number, group in enumerate(groups):
+            name = shard_name(split, number, len(groups))
+            tasks.append(ShardTask(name, split, tuple(group), recipe, out_dir, store.root))
+    return tasks
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names and how many more there are, for a message.
+
+    Example:
+        >>> some(["a", "b", "c"], most=2)
+        'a, b and 1 more'
+    """
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
