@@ -1,0 +1,66 @@
+"""What a recipe says: which clips, at which scale, degraded how, sampled how, split how."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sr_datasets.models import Model
+from sr_datasets.recipe.clips import ClipFilter, Split, SplitName
+from sr_datasets.recipe.degradations import BdBasicVsr, BdDuf, Bicubic, Degradation
+from sr_datasets.recipe.sampling import GridSampling, Sampling, UniformSampling
+
+__all__ = [
+    "BdBasicVsr",
+    "BdDuf",
+    "Bicubic",
+    "ClipFilter",
+    "Degradation",
+    "GridSampling",
+    "Recipe",
+    "Sampling",
+    "Scale",
+    "Split",
+    "SplitName",
+    "UniformSampling",
+]
+
+Scale = Literal[2, 3, 4, 8]
+
+
+class Recipe(Model):
+    """What a user wants built. ``docs/manifest.md`` has each field."""
+
+    format: Literal[1]
+    """Version of the recipe format."""
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    """Its name in every command."""
+    title: str
+    """Its name for people."""
+    description: str = ""
+    """Whose protocol it is, and what is known of it."""
+    clips: tuple[str, ...] = Field(min_length=1)
+    """Selections in order: ``demo``, ``xiph/*1080p*``, ``xiph:hd``."""
+    where: ClipFilter = ClipFilter()
+    """Facts that the probed clips must have."""
+    present_only: bool = False
+    """Take the clips that are in the store; otherwise a missing clip is an error."""
+    order: Literal["catalog", "keyed"] = "catalog"
+    """``keyed``: shuffled by the seed, the same on every machine."""
+    drop_duplicates: bool = True
+    """Leave out clips whose bytes are those of an earlier one."""
+    limit: int | None = Field(default=None, ge=1)
+    """Most clips to take."""
+    scale: Scale
+    """HR-to-LR ratio per axis."""
+    color: Literal["y", "rgb"] = "rgb"
+    """``y``: the decoder's own luma, or BT.601 studio luma of RGB; ``rgb``: 4:2:0 converted by our arithmetic."""
+    degradation: Degradation = Bicubic()
+    """How LR is made of HR."""
+    sampling: Sampling = UniformSampling()
+    """Which patches become rows."""
+    split: Split
+    """Which clips go where."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Key of every draw."""
+    clips_per_shard: int = Field(default=8, ge=1)
+    """Clips (of one split) that make one shard."""
