@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "sr_datasets"
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
     [{"files", "keys", "progress", "models"}, {"yamlfile"}],
-    [{"color", "metrics"}],
+    [{"color", "metrics", "draws"}],
     [{"manifest"}, {"facts"}, {"recipe"}, {"rules"}],
     [{"store"}, {"catalog"}, {"terms"}, {"built"}],
     [{"engine"}],
@@ -35,7 +35,7 @@ HEAVY = {
     "safetensors": {"espcn"},
     "requests": {"fetch"},
     "yt_dlp": {"fetch"},
-    "av": {"video"},
+    "av": {"video", "degrade"},
     "jinja2": {"report"},
     "typer": {"cli"},
     "rich": {"cli"},

@@ -1,7 +1,7 @@
 """Which frames and positions become rows: keyed draws and plans, from numbers alone."""
 
+from sr_datasets.draws import KeyedDraws
 from sr_datasets.keys import digest_of
-from sr_datasets.sampling.draws import KeyedDraws
 from sr_datasets.sampling.plan import (
     ClipSize,
     RowPlan,

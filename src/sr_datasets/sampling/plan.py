@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sr_datasets.draws import KeyedDraws
 from sr_datasets.keys import digest_of
-from sr_datasets.sampling.draws import KeyedDraws
 
 _T = TypeVar("_T")
 
