@@ -1,11 +1,23 @@
 """Colour conversion against the equations of the standards, computed a second time in floating point."""
 
+from fractions import Fraction
+from math import floor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sr_datasets.color import PlaneLayout, luma_of_rgb, luma_of_rgb_float, window
+from sr_datasets.color import (
+    PlaneLayout,
+    check_yuv420,
+    chroma_window,
+    luma_of_rgb,
+    luma_of_rgb_float,
+    pack_yuv420,
+    split_yuv420,
+    window,
+)
 
 WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020nc": (0.2627, 0.0593)}
 MATRICES = tuple(WEIGHTS)
@@ -51,6 +63,82 @@ def test_the_red_pixel_is_what_the_standards_round_to():
     ):
         assert pixel(81, 90, 240, matrix, range_) == expected
         np.testing.assert_array_equal(rounded(standard_rgb(81, 90, 240, matrix, range_, 8), 8), expected)
+
+
+# (Y, U, V) in 8 bits: the pixel of the notes, colours near the primaries, greys, and corners far out of gamut.
+GOLDEN = [
+    (81, 90, 240),
+    (145, 54, 34),
+    (41, 240, 110),
+    (210, 16, 146),
+    (170, 166, 16),
+    (106, 202, 222),
+    (16, 128, 128),
+    (126, 128, 128),
+    (235, 128, 128),
+    (100, 129, 127),
+    (0, 0, 0),
+    (255, 255, 255),
+]
+
+
+def exact_rgb(y, u, v, matrix, range_, bit_depth):
+    """R'G'B' by the standards' equations in rational numbers, rounded half up and clipped."""
+    kr = {"bt601": Fraction(299, 1000), "bt709": Fraction(2126, 10000), "bt2020nc": Fraction(2627, 10000)}[
+        matrix
+    ]
+    kb = {"bt601": Fraction(114, 1000), "bt709": Fraction(722, 10000), "bt2020nc": Fraction(593, 10000)}[
+        matrix
+    ]
+    step, peak = 2 ** (bit_depth - 8), 2**bit_depth - 1
+    if range_ == "limited":
+        luma, cb, cr = (
+            Fraction(y - 16 * step, 219 * step),
+            *(Fraction(c - 128 * step, 224 * step) for c in (u, v)),
+        )
+    else:
+        luma, cb, cr = Fraction(y, peak), *(Fraction(c - 128 * step, peak) for c in (u, v))
+    red, blue = luma + 2 * (1 - kr) * cr, luma + 2 * (1 - kb) * cb
+    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
+    return [min(max(floor(value * peak + Fraction(1, 2)), 0), peak) for value in (red, green, blue)]
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10, 12])
+@pytest.mark.parametrize("range_", RANGES)
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_golden_pixels_are_the_standards_in_rational_numbers(matrix, range_, bit_depth):
+    # Deeper pixels lie between those of 8 bits too, so that a shift by two bits cannot pass.
+    step = 2 ** (bit_depth - 8)
+    pixels = [
+        tuple(value * step + (7 * place + value) % step for value in one) for place, one in enumerate(GOLDEN)
+    ]
+    planes = list(np.array(pixels, np.uint8 if bit_depth == 8 else np.uint16).T[:, np.newaxis])
+    layout = PlaneLayout("yuv", bit_depth=bit_depth, matrix=matrix, range=range_)
+
+    rgb = whole(planes, layout)
+
+    assert rgb.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
+    assert rgb[:, 0].T.tolist() == [exact_rgb(*one, matrix, range_, bit_depth) for one in pixels]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "range_", "eight", "ten"),
+    [
+        ("bt601", "limited", [254, 0, 0], [1021, 0, 0]),
+        ("bt601", "full", [238, 14, 14], [952, 56, 55]),
+        ("bt709", "limited", [255, 24, 0], [1023, 97, 0]),
+        ("bt709", "full", [255, 36, 10], [1023, 143, 42]),
+        ("bt2020nc", "limited", [255, 10, 0], [1023, 40, 0]),
+        ("bt2020nc", "full", [246, 23, 10], [985, 93, 38]),
+    ],
+)
+def test_the_red_pixel_in_numbers(matrix, range_, eight, ten):
+    assert exact_rgb(81, 90, 240, matrix, range_, 8) == eight
+    assert exact_rgb(324, 360, 960, matrix, range_, 10) == ten
+    assert pixel(81, 90, 240, matrix, range_) == eight
+    planes = [np.uint16([[value]]) for value in (324, 360, 960)]
+    layout = PlaneLayout("yuv", bit_depth=10, matrix=matrix, range=range_)
+    assert whole(planes, layout).ravel().tolist() == ten
 
 
 def test_black_white_and_what_lies_beyond_are_where_the_range_says():
@@ -217,6 +305,77 @@ def test_rgb_is_handed_on_and_its_luma_is_bt601():
 
     np.testing.assert_array_equal(whole(list(rgb), PlaneLayout("rgb")), rgb)
     np.testing.assert_array_equal(whole(list(rgb), PlaneLayout("rgb"), "y"), luma_of_rgb(rgb))
+
+
+# Planes of 4:2:0
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([8, 10]), st.data())
+def test_yuv420_is_the_planes_as_they_are(half_height, half_width, bit_depth, data):
+    dtype = np.uint8 if bit_depth == 8 else np.uint16
+    rng = np.random.default_rng(half_height)
+    planes = [
+        rng.integers(0, 2**bit_depth, shape, dtype=dtype)
+        for shape in ((2 * half_height, 2 * half_width), *[(half_height, half_width)] * 2)
+    ]
+    layout = PlaneLayout("yuv", 1, 1, bit_depth=bit_depth)
+    top, left = data.draw(st.integers(0, half_height - 1)), data.draw(st.integers(0, half_width - 1))
+    height, width = (
+        data.draw(st.integers(1, half_height - top)),
+        data.draw(st.integers(1, half_width - left)),
+    )
+
+    chroma = chroma_window(planes, layout, top=top, left=left, height=height, width=width)
+    luma = window(planes, layout, color="y", top=2 * top, left=2 * left, height=2 * height, width=2 * width)
+    packed = pack_yuv420(luma, chroma)
+    y, u, v = split_yuv420(packed)
+
+    box = np.s_[top : top + height, left : left + width]
+    np.testing.assert_array_equal(chroma, np.stack([planes[1][box], planes[2][box]]))
+    assert packed.shape == (1, 3 * height, 2 * width)
+    assert packed.dtype == dtype
+    assert packed.tobytes() == luma.tobytes() + planes[1][box].tobytes() + planes[2][box].tobytes()
+    for view, expected in ((y, luma), (u, chroma[:1]), (v, chroma[1:])):
+        np.testing.assert_array_equal(view, expected, strict=True)
+        assert np.shares_memory(view, packed)
+
+
+def test_many_packed_pictures_are_split_at_once():
+    packed = np.arange(2 * 5 * 9 * 4, dtype=np.uint16).reshape(2, 5, 1, 9, 4)
+
+    y, u, v = split_yuv420(packed)
+
+    assert (y.shape, u.shape, v.shape) == ((2, 5, 1, 6, 4), (2, 5, 1, 3, 2), (2, 5, 1, 3, 2))
+    for part, whole_part in zip(split_yuv420(packed[1, 3]), (y, u, v), strict=True):
+        np.testing.assert_array_equal(part, whole_part[1, 3])
+
+
+def test_what_is_not_420_is_refused_for_yuv420():
+    y = np.zeros((4, 8), np.uint8)
+    box = {"top": 0, "left": 0, "height": 1, "width": 1}
+    for layout, name in (
+        (PlaneLayout("gray"), "grey"),
+        (PlaneLayout("rgb"), "R'G'B'"),
+        (PlaneLayout("yuv"), "4:4:4 Y'CbCr"),
+        (PlaneLayout("yuv", 1, 0), "4:2:2 Y'CbCr"),
+        (PlaneLayout("yuv", 2, 0), "4:1:1 Y'CbCr"),
+    ):
+        with pytest.raises(ValueError, match=f"has {name} samples; .* needs 4:2:0"):
+            check_yuv420(layout)
+        with pytest.raises(ValueError, match="needs 4:2:0"):
+            chroma_window([y, y, y], layout, **box)
+    layout = PlaneLayout("yuv", 1, 1)
+    with pytest.raises(ValueError, match=r"leaves the chroma plane \(4x2\)"):
+        chroma_window([y, y[:2, :4], y[:2, :4]], layout, **box | {"top": 2})
+    for luma, chroma in (((1, 3, 4), (2, 1, 2)), ((1, 4, 4), (2, 2, 4)), ((4, 4), (2, 2, 2))):
+        with pytest.raises(ValueError, match="are no 4:2:0"):
+            pack_yuv420(np.zeros(luma, np.uint8), np.zeros(chroma, np.uint8))
+    with pytest.raises(ValueError, match="are no 4:2:0"):
+        pack_yuv420(np.zeros((1, 2, 2), np.uint8), np.zeros((2, 1, 1), np.uint16))
+    for shape in ((3, 4), (1, 4, 4), (2, 3, 4), (1, 3, 5)):
+        with pytest.raises(ValueError, match="packed 4:2:0"):
+            split_yuv420(np.zeros(shape, np.uint8))
 
 
 # Luma

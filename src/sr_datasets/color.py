@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +28,11 @@ Pixels = npt.NDArray[np.uint8 | np.uint16]
 """Samples as stored: uint8, or uint16 above 8 bits."""
 Floats = npt.NDArray[np.float64]
 """Samples as computed."""
+_Array = TypeVar("_Array")
 Matrix = Literal["bt601", "bt709", "bt2020nc", "rgb"]
 """Y'CbCr matrix; ``rgb`` for none."""
+
+_Sample = TypeVar("_Sample", bound=np.generic)
 
 # Kr, Kb: BT.601-7 section 2.5.1, BT.709-6 item 3.2, BT.2020-2 table 4.
 _LUMA_WEIGHTS = {
@@ -169,19 +172,7 @@ def window(
             without a matrix, or subsampled without a siting.
     """
     _check_planes(planes, layout)
-    frame_height, frame_width = planes[0].shape
-    if (
-        top < 0
-        or left < 0
-        or height < 1
-        or width < 1
-        or top + height > frame_height
-        or left + width > frame_width
-    ):
-        raise ValueError(
-            f"the window {width}x{height} at row {top}, column {left} leaves the frame "
-            f"({frame_width}x{frame_height})"
-        )
+    _check_box(planes[0].shape, top=top, left=left, height=height, width=width, what="frame")
     box = np.s_[top : top + height, left : left + width]
     match layout.model, color:
         case "rgb", "rgb":
@@ -204,6 +195,124 @@ def window(
             return np.stack([gray, gray, gray])
         case _:
             return _rgb_of_yuv(planes, layout, top=top, left=left, height=height, width=width)
+
+
+def chroma_window(
+    planes: Sequence[Pixels], layout: PlaneLayout, *, top: int, left: int, height: int, width: int
+) -> Pixels:
+    """Return a window of the chroma planes of 4:2:0 as they are.
+
+    With ``window(..., color="y")`` of twice the numbers it makes a picture of even place and size,
+    which ``pack_yuv420`` joins.
+
+    Args:
+        planes: Y, U, V: 2-D arrays, uint8 or uint16.
+        layout: What the planes mean.
+        top: First row of the window, in chroma samples.
+        left: First column of the window, in chroma samples.
+        height: Rows of the window, in chroma samples.
+        width: Columns of the window, in chroma samples.
+
+    Returns:
+        ``(2, height, width)``: U and V, in the planes' dtype.
+
+    Raises:
+        ValueError: The clip is not 4:2:0, the planes do not fit the layout, or the window leaves the
+            chroma planes.
+    """
+    check_yuv420(layout)
+    _check_planes(planes, layout)
+    _check_box(planes[1].shape, top=top, left=left, height=height, width=width, what="chroma plane")
+    box = np.s_[top : top + height, left : left + width]
+    return np.stack([planes[1][box], planes[2][box]])
+
+
+def check_yuv420(layout: PlaneLayout) -> None:
+    """Refuse what has no 4:2:0 planes to hand out as they are.
+
+    Raises:
+        ValueError: The planes are grey, R'G'B' or Y'CbCr of another sampling.
+    """
+    if layout.model == "yuv" and (layout.log2_x, layout.log2_y) == (1, 1):
+        return
+    names = {(0, 0): "4:4:4", (1, 0): "4:2:2", (0, 1): "4:4:0", (2, 0): "4:1:1", (2, 2): "4:1:0"}
+    found = {"gray": "grey", "rgb": "R'G'B'"}.get(
+        layout.model, f"{names.get((layout.log2_x, layout.log2_y), 'another')} Y'CbCr"
+    )
+    raise ValueError(
+        f"has {found} samples; `color: yuv420` takes 4:2:0 planes as they are, so it needs 4:2:0"
+    )
+
+
+def pack_yuv420(luma: npt.NDArray[_Sample], chroma: npt.NDArray[_Sample]) -> npt.NDArray[_Sample]:
+    """Return Y, then U, then V, sample after sample, as an I420 buffer has them.
+
+    Args:
+        luma: ``(1, height, width)``, both even, any dtype.
+        chroma: ``(2, height / 2, width / 2)``: U and V, same dtype.
+
+    Returns:
+        ``(1, 3 height / 2, width)``, same dtype: ``height`` rows of Y, then U and V, each
+        ``height / 4`` rows of ``width`` samples, two chroma rows in one.
+
+    Raises:
+        ValueError: The shapes are not those of 4:2:0, or the types differ.
+    """
+    height, width = luma.shape[-2:]
+    if (
+        luma.shape != (1, height, width)
+        or height % 2
+        or width % 2
+        or chroma.shape != (2, height // 2, width // 2)
+        or chroma.dtype != luma.dtype
+    ):
+        raise ValueError(
+            f"luma {luma.shape} of {luma.dtype} and chroma {chroma.shape} of {chroma.dtype} are no 4:2:0: "
+            "(1, H, W) and (2, H/2, W/2) of one type with even H and W are"
+        )
+    packed = np.concatenate([luma.reshape(-1), chroma.reshape(-1)])
+    return packed.reshape(1, height + height // 2, width)
+
+
+def split_yuv420(packed: _Array) -> tuple[_Array, _Array, _Array]:
+    """Return Y, U and V of I420 buffers: views, where the memory is contiguous.
+
+    Args:
+        packed: ``(..., 1, 3 height / 2, width)``, as ``pack_yuv420`` makes it: an array of NumPy or a
+            tensor of torch, any type, any axes before.
+
+    Returns:
+        ``(..., 1, height, width)`` and twice ``(..., 1, height / 2, width / 2)``.
+
+    Raises:
+        ValueError: The shape is not that of packed 4:2:0.
+
+    Example:
+        >>> y, u, v = split_yuv420(np.zeros((16, 1, 48, 32), np.uint8))
+        >>> y.shape, u.shape
+        ((16, 1, 32, 32), (16, 1, 16, 16))
+    """
+    array: Any = packed
+    *before, channels, rows, width = (1,) * (3 - len(array.shape)) + tuple(array.shape)
+    height = rows // 3 * 2
+    if len(array.shape) < 3 or channels != 1 or rows % 3 or width % 2:
+        raise ValueError(f"{tuple(array.shape)} is not the (..., 1, 3 height / 2, width) of packed 4:2:0")
+    flat = array.reshape(*before, 1, rows * width)
+    ends = height * width, height * width * 5 // 4
+    small = (*before, 1, height // 2, width // 2)
+    return (
+        flat[..., : ends[0]].reshape(*before, 1, height, width),
+        flat[..., ends[0] : ends[1]].reshape(small),
+        flat[..., ends[1] :].reshape(small),
+    )
+
+
+def _check_box(shape: tuple[int, ...], *, top: int, left: int, height: int, width: int, what: str) -> None:
+    rows, columns = shape
+    if top < 0 or left < 0 or height < 1 or width < 1 or top + height > rows or left + width > columns:
+        raise ValueError(
+            f"the window {width}x{height} at row {top}, column {left} leaves the {what} ({columns}x{rows})"
+        )
 
 
 def _check_three_planes(rgb: npt.NDArray[np.uint8 | np.uint16 | np.float64]) -> None:
