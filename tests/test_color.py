@@ -330,9 +330,13 @@ def test_yuv420_is_the_planes_as_they_are(half_height, half_width, bit_depth, da
     luma = window(planes, layout, color="y", top=2 * top, left=2 * left, height=2 * height, width=2 * width)
     packed = pack_yuv420(luma, chroma)
     y, u, v = split_yuv420(packed)
+    at_once = window(
+        planes, layout, color="yuv420", top=2 * top, left=2 * left, height=2 * height, width=2 * width
+    )
 
     box = np.s_[top : top + height, left : left + width]
     np.testing.assert_array_equal(chroma, np.stack([planes[1][box], planes[2][box]]))
+    np.testing.assert_array_equal(at_once, packed, strict=True)
     assert packed.shape == (1, 3 * height, 2 * width)
     assert packed.dtype == dtype
     assert packed.tobytes() == luma.tobytes() + planes[1][box].tobytes() + planes[2][box].tobytes()
@@ -368,6 +372,10 @@ def test_what_is_not_420_is_refused_for_yuv420():
     layout = PlaneLayout("yuv", 1, 1)
     with pytest.raises(ValueError, match=r"leaves the chroma plane \(4x2\)"):
         chroma_window([y, y[:2, :4], y[:2, :4]], layout, **box | {"top": 2})
+    for odd in ({"top": 1}, {"left": 1}, {"height": 1}, {"width": 1}):
+        even = {"top": 0, "left": 0, "height": 2, "width": 2}
+        with pytest.raises(ValueError, match="all four must be even"):
+            window([y, y[:2, :4], y[:2, :4]], layout, color="yuv420", **even | odd)
     for luma, chroma in (((1, 3, 4), (2, 1, 2)), ((1, 4, 4), (2, 2, 4)), ((4, 4), (2, 2, 2))):
         with pytest.raises(ValueError, match="are no 4:2:0"):
             pack_yuv420(np.zeros(luma, np.uint8), np.zeros(chroma, np.uint8))

@@ -139,7 +139,7 @@ def window(
     planes: Sequence[Pixels],
     layout: PlaneLayout,
     *,
-    color: Literal["y", "rgb"],
+    color: Literal["y", "rgb", "yuv420"],
     top: int,
     left: int,
     height: int,
@@ -153,28 +153,39 @@ def window(
     (``luma_of_rgb``). ``rgb``: full-range R'G'B' at the frame's depth. Subsampled chroma is
     interpolated linearly between its two neighbours on each axis, at its siting; beyond the frame
     the nearest chroma sample counts. Gray gives three equal planes, limited range expanded first.
+    ``yuv420``: the planes of 4:2:0 as they are, packed (``pack_yuv420``).
 
     Args:
         planes: 2-D arrays, uint8 or uint16, as ``layout`` says; chroma is
             ``ceil(height / 2**log2_y)`` x ``ceil(width / 2**log2_x)`` of the luma.
         layout: What the planes mean.
-        color: ``y`` or ``rgb``.
+        color: ``y``, ``rgb`` or ``yuv420``.
         top: First luma row of the window.
         left: First luma column of the window.
         height: Rows of the window.
         width: Columns of the window.
 
     Returns:
-        ``(1, height, width)`` for ``y``, ``(3, height, width)`` for ``rgb``, in the planes' dtype.
+        ``(1, height, width)`` for ``y``, ``(3, height, width)`` for ``rgb``, ``(1, 3 height / 2, width)``
+        for ``yuv420``, in the planes' dtype.
 
     Raises:
-        ValueError: The planes do not fit the layout, the window leaves the frame, or yuv comes
-            without a matrix, or subsampled without a siting.
+        ValueError: The planes do not fit the layout, the window leaves the frame, or yuv becomes rgb
+            without a matrix, or subsampled without a siting; for ``yuv420``, the clip is not 4:2:0, or
+            place or size is odd.
     """
     _check_planes(planes, layout)
     _check_box(planes[0].shape, top=top, left=left, height=height, width=width, what="frame")
     box = np.s_[top : top + height, left : left + width]
     match layout.model, color:
+        case _, "yuv420":
+            if top % 2 or left % 2 or height % 2 or width % 2:
+                raise ValueError(
+                    f"the window {width}x{height} at row {top}, column {left} cuts chroma samples of 4:2:0 apart: "
+                    "all four must be even"
+                )
+            half = {"top": top // 2, "left": left // 2, "height": height // 2, "width": width // 2}
+            return pack_yuv420(planes[0][box][np.newaxis], chroma_window(planes, layout, **half))
         case "rgb", "rgb":
             return np.stack([plane[box] for plane in planes])
         case "rgb", "y":

@@ -1,8 +1,8 @@
 """What a recipe says: which clips, at which scale, degraded how, sampled how, split how."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sr_datasets.models import Model
 from sr_datasets.recipe.clips import ClipFilter, Split, SplitName
@@ -52,8 +52,15 @@ class Recipe(Model):
     """Most clips to take."""
     scale: Scale
     """HR-to-LR ratio per axis."""
-    color: Literal["y", "rgb"] = "rgb"
-    """``y``: the decoder's own luma, or BT.601 studio luma of RGB; ``rgb``: 4:2:0 converted by our arithmetic."""
+    color: Literal["y", "rgb", "yuv420"] = "rgb"
+    """``y``: the decoder's own luma, or BT.601 studio luma of RGB; ``rgb``: 4:2:0 converted by our arithmetic;
+    ``yuv420``: the planes of 4:2:0 as they are."""
+    rgb_from_yuv: Literal["exact", "swscale-default"] = "exact"
+    """For ``rgb`` of Y'CbCr: ``exact``: our arithmetic, chroma linear at its siting; ``swscale-default``: what ffmpeg
+    writes to PNG, 16 bits deep for clips above 8."""
+    interlaced: Literal["refuse", "deinterlace", "keep"] = "refuse"
+    """Clips known to be interlaced: ``refuse``; ``deinterlace``: FFmpeg's bwdif, a frame for each frame; ``keep``: both
+    moments of a frame stay woven."""
     degradation: Degradation = Bicubic()
     """How LR is made of HR."""
     sampling: Sampling = UniformSampling()
@@ -64,3 +71,16 @@ class Recipe(Model):
     """Key of every draw."""
     clips_per_shard: int = Field(default=8, ge=1)
     """Clips (of one split) that make one shard."""
+
+    @model_validator(mode="after")
+    def _yuv420_stays_even(self) -> Self:
+        if self.color == "yuv420":
+            steps = {"lr_size": self.sampling.lr_size}
+            if isinstance(self.sampling, GridSampling):
+                steps["stride"] = self.sampling.stride
+            for name, value in steps.items():
+                if value % 2:
+                    raise ValueError(
+                        f"color: yuv420 has chroma at half the size: {name} must be even, not {value}"
+                    )
+        return self
