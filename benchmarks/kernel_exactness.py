@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from matfile import read_mat
 from pictures import SET5, mod_cropped, read_planes
 
-from sr_datasets.degrade import degrade, degrade_frame, hr_window, resize_bicubic
+from sr_datasets.degrade import Degrader, Region, degrade_frame, resize_bicubic
 from sr_datasets.recipe import BdBasicVsr, BdDuf, Bicubic
 
 RULES = [
@@ -75,20 +75,14 @@ def main() -> None:
 def patches_ms(frame, degradation, scale) -> float:
     """Return the milliseconds of 30 patches, the best of ten runs."""
     best = float("inf")
+    degrader = Degrader(degradation, scale, color="y")
     for _ in range(10):
         start = time.perf_counter()
         for number in range(30):
-            place = {
-                "lr_top": 20 + 3 * number,
-                "lr_left": 20 + 5 * number,
-                "lr_height": 33,
-                "lr_width": 33,
-                "frame_height": 1080,
-                "frame_width": 1920,
-            }
-            at = hr_window(degradation, scale, **place)
-            window = frame[:, at.top : at.top + at.height, at.left : at.left + at.width]
-            degrade(window, degradation, scale, window_top=at.top, window_left=at.left, **place)
+            lr = Region(20 + 3 * number, 20 + 5 * number, 33, 33)
+            at = degrader.hr_region(lr, 1080, 1920)
+            window = frame[:, at.top : at.bottom, at.left : at.right]
+            degrader.degrade([window], at=at, height=1080, width=1920, lr=lr)
         best = min(best, time.perf_counter() - start)
     return best * 1e3
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from degrading import degrade, hr_window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sr_datasets.degrade import degrade, degrade_frame, halo, hr_window, resize_bicubic, resize_bicubic_pixels
+from sr_datasets.degrade import degrade_frame, halo, resize_bicubic, resize_bicubic_pixels
 from sr_datasets.degrade.taps import border_index, taps_of
 from sr_datasets.recipe import BdBasicVsr, BdDuf, Bicubic
 
@@ -315,7 +316,7 @@ def test_a_window_that_lacks_a_needed_line_is_refused(degradation, edge):
     bottom = window.top + window.height - (edge == "bottom")
     right = window.left + window.width - (edge == "right")
 
-    with pytest.raises(ValueError, match="hr_window"):
+    with pytest.raises(ValueError, match="hr_region"):
         degrade(frame[:, top:bottom, left:right], degradation, 3, window_top=top, window_left=left, **place)
 
 

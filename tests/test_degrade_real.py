@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from degrading import degrade, hr_window
 from matfile import read_mat
 from pictures import SET5, mod_cropped, read_planes
 
 from sr_datasets.color import luma_of_rgb_float
-from sr_datasets.degrade import degrade, degrade_frame, hr_window, resize_bicubic
+from sr_datasets.degrade import degrade_frame, resize_bicubic
 from sr_datasets.recipe import Bicubic
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sr_datasets import color
 from sr_datasets.build.planning import PairPlan, ShardTask, plan_rows
-from sr_datasets.degrade import degrade, degrade_frame, hr_window
+from sr_datasets.degrade import Degrader, Drawn, Region
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.recipe import Recipe, UniformSampling
 from sr_datasets.sampling import (
@@ -55,29 +55,26 @@ def iter_groups(recipe: Recipe, pair: PairPlan, store: Store) -> Iterator[list[R
 
 def _cut_rows(recipe: Recipe, pair: PairPlan, plan: Sequence[RowPlan], reader: ClipReader) -> list[Row]:
     info, scale = pair.record.info, recipe.scale
-    layout = info.layout
-    frame_height, frame_width = info.height - info.height % scale, info.width - info.width % scale
     lr_size = recipe.sampling.lr_size
     hr_all = isinstance(recipe.sampling, UniformSampling) and recipe.sampling.hr_frames == "all"
+    degrader = Degrader(recipe.degradation, scale, bit_depth=info.bit_depth, color=recipe.color)
     uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for position, row in enumerate(plan):
         for number, frame_index in enumerate(row.frame_indices):
             uses[frame_index].append((position, number))
-    lr: list[list[_Planes]] = [[_NOTHING] * len(row.frame_indices) for row in plan]
-    hr: list[list[_Planes]] = [[_NOTHING] * len(row.frame_indices) for row in plan]
+    cuts = [_RowCut(recipe, pair, row, degrader) for row in plan]
     pts: dict[int, int] = {}
     for frame in reader.frames(sorted(uses)):
         pts[frame.index] = frame.pts
-        cut = _FrameCutter(
-            frame.planes, layout, recipe, frame_height, frame_width, num_patches=len(uses[frame.index])
-        )
+        hr = _HrFrame(frame.planes, recipe, info)
+        whole = None
+        if _cheaper_whole(degrader, hr, lr_size, num_patches=len(uses[frame.index])):
+            whole = degrader.degrade_frame(hr.region(hr.all), number=frame.index)
         for position, number in uses[frame.index]:
-            row = plan[position]
-            hr[position][number], lr[position][number] = cut.patch(row.top, row.left, lr_size)
+            cuts[position].take(number, hr, whole)
     tags = _tags_of(info, recipe)
     rows = []
-    for row, lr_frames, hr_frames in zip(plan, lr, hr, strict=True):
-        centre = len(row.frame_indices) // 2
+    for row, cut in zip(plan, cuts, strict=True):
         single = len(row.frame_indices) == 1
         rows.append(
             Row(
@@ -95,94 +92,89 @@ def _cut_rows(recipe: Recipe, pair: PairPlan, plan: Sequence[RowPlan], reader: C
                 color=recipe.color,
                 bit_depth=info.bit_depth,
                 degradation=recipe.degradation.model_dump_json(),
-                lr=lr_frames[0] if single else np.stack(lr_frames),
-                hr=np.stack(hr_frames) if hr_all and not single else hr_frames[centre],
+                drawn=json.dumps({"steps": cut.drawn}) if cut.drawn else "{}",
+                lr=cut.lr[0] if single else np.stack(cut.lr),
+                hr=np.stack(cut.hr) if hr_all and not single else cut.hr[len(cut.hr) // 2],
                 **tags,
             )
         )
     return rows
 
 
-class _FrameCutter:
-    """Cuts aligned patches out of one frame: HR, and the LR that the whole degraded frame would have there."""
+def _cheaper_whole(degrader: Degrader, hr: "_HrFrame", lr_size: int, *, num_patches: int) -> bool:
+    """Tell whether the whole frame is degraded once for all of its patches: the same bits."""
+    if degrader.draws or degrader.scope not in ("window", "frame"):
+        return False
+    if degrader.scope == "frame":
+        return True
+    window = degrader.hr_region(Region(0, 0, lr_size, lr_size), hr.all.height, hr.all.width)
+    return num_patches * window.height * window.width > hr.all.height * hr.all.width
 
-    def __init__(
-        self,
-        planes: Sequence[_Planes],
-        layout: color.PlaneLayout,
-        recipe: Recipe,
-        frame_height: int,
-        frame_width: int,
-        *,
-        num_patches: int,
-    ) -> None:
-        self._planes, self._layout, self._recipe = planes, layout, recipe
-        self._height, self._width = frame_height, frame_width
-        self._whole: tuple[_Planes, _Planes] | None = None
-        window = hr_window(
-            recipe.degradation,
-            recipe.scale,
-            lr_top=0,
-            lr_left=0,
-            lr_height=recipe.sampling.lr_size,
-            lr_width=recipe.sampling.lr_size,
-            frame_height=frame_height,
-            frame_width=frame_width,
-        )
-        # Patches that overlap much are cheaper cut out of the whole frame degraded once: the same bits.
-        if num_patches * window.height * window.width > frame_height * frame_width:
-            hr = self._window(0, 0, frame_height, frame_width)
-            lr = degrade_frame(hr, recipe.degradation, recipe.scale, bit_depth=layout.bit_depth)
-            self._whole = hr, lr
 
-    def patch(self, top: int, left: int, lr_size: int) -> tuple[_Planes, _Planes]:
-        """Return HR and LR of the patch whose first LR sample is (top, left)."""
-        scale, degradation = self._recipe.scale, self._recipe.degradation
-        hr_size = lr_size * scale
-        if self._whole is not None:
-            hr, lr = self._whole
-            return (
-                hr[:, top * scale : top * scale + hr_size, left * scale : left * scale + hr_size],
-                lr[:, top : top + lr_size, left : left + lr_size],
-            )
-        place = hr_window(
-            degradation,
-            scale,
-            lr_top=top,
-            lr_left=left,
-            lr_height=lr_size,
-            lr_width=lr_size,
-            frame_height=self._height,
-            frame_width=self._width,
-        )
-        window = self._window(place.top, place.left, place.height, place.width)
-        lr = degrade(
-            window,
-            degradation,
-            scale,
-            window_top=place.top,
-            window_left=place.left,
-            frame_height=self._height,
-            frame_width=self._width,
-            lr_top=top,
-            lr_left=left,
-            lr_height=lr_size,
-            lr_width=lr_size,
-            bit_depth=self._layout.bit_depth,
-        )
-        hr_top, hr_left = top * scale - place.top, left * scale - place.left
-        # A copy, so that the frame can be let go while the row waits for its group.
-        return window[:, hr_top : hr_top + hr_size, hr_left : hr_left + hr_size].copy(), lr
+class _HrFrame:
+    """One decoded frame, mod-cropped, in the recipe's colour."""
 
-    def _window(self, top: int, left: int, height: int, width: int) -> _Planes:
-        return color.window(
-            self._planes,
-            self._layout,
-            color=self._recipe.color,
-            top=top,
-            left=left,
-            height=height,
-            width=width,
+    def __init__(self, planes: Sequence[_Planes], recipe: Recipe, info: VideoInfo) -> None:
+        self._planes, self._layout, self._color = planes, info.layout, recipe.color
+        # 4:2:0 is cut where chroma samples begin, on both grids.
+        unit = recipe.scale * (2 if recipe.color == "yuv420" else 1)
+        self.all = Region(0, 0, info.height - info.height % unit, info.width - info.width % unit)
+
+    def region(self, part: Region) -> _Planes:
+        """Return a part of the frame; ``yuv420`` packed."""
+        place = {"top": part.top, "left": part.left, "height": part.height, "width": part.width}
+        if self._color != "yuv420":
+            return color.window(self._planes, self._layout, color=self._color, **place)
+        luma = color.window(self._planes, self._layout, color="y", **place)
+        half = {name: value // 2 for name, value in place.items()}
+        return color.pack_yuv420(luma, color.chroma_window(self._planes, self._layout, **half))
+
+
+class _RowCut:
+    """Collects the frames of one row: HR, and LR as the degraded whole frame (or crop) has it there."""
+
+    def __init__(self, recipe: Recipe, pair: PairPlan, row: RowPlan, degrader: Degrader) -> None:
+        self._row, self._degrader, self._scale = row, degrader, recipe.scale
+        self._lr_region = Region(row.top, row.left, recipe.sampling.lr_size, recipe.sampling.lr_size)
+        self._key = (recipe.seed, pair.record.source, pair.record.clip, row.number)
+        self._missing = len(row.frame_indices)
+        self.hr: list[_Planes] = [_NOTHING] * len(row.frame_indices)
+        """HR of each frame, when all have come."""
+        self.lr: list[_Planes] = [_NOTHING] * len(row.frame_indices)
+        """LR of each frame, when all have come."""
+        self.drawn: Drawn = []
+        """What was drawn for the row."""
+
+    def take(self, number: int, hr: _HrFrame, whole_lr: _Planes | None) -> None:
+        """Cut frame ``number`` of the row; ``whole_lr`` is LR of the whole frame where it was made."""
+        at, size = hr.all, self._lr_region
+        if whole_lr is not None:
+            # Copies, so that the frame can be let go while the row waits for its group.
+            self.hr[number] = hr.region(size.times(self._scale)).copy()
+            whole = Region(0, 0, at.height // self._scale, at.width // self._scale)
+            self.lr[number] = self._degrader.cut(whole_lr, whole, size).copy()
+            return
+        needed = self._degrader.hr_region(size, at.height, at.width)
+        window = hr.region(needed)
+        self.hr[number] = self._degrader.cut(window, needed, size.times(self._scale)).copy()
+        self._missing -= 1
+        if self._degrader.scope != "crop":
+            (self.lr[number],), self.drawn = self._degrade([window], needed, hr, [number])
+        elif not self._missing:
+            # What is degraded crop by crop may join the frames of a row: its parameters walk over them.
+            self.lr, self.drawn = self._degrade(self.hr, needed, hr, range(len(self.hr)))
+
+    def _degrade(
+        self, windows: Sequence[_Planes], at: Region, hr: _HrFrame, numbers: Sequence[int]
+    ) -> tuple[list[_Planes], Drawn]:
+        return self._degrader.degrade(
+            windows,
+            at=at,
+            height=hr.all.height,
+            width=hr.all.width,
+            lr=self._lr_region,
+            key=self._key,
+            numbers=[self._row.frame_indices[number] for number in numbers],
         )
 
 

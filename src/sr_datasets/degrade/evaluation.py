@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sr_datasets.color import Floats, Pixels, luma_of_rgb, luma_of_rgb_float
-from sr_datasets.degrade.chain import degrade_frame
+from sr_datasets.degrade.engine import degrade_frame
 from sr_datasets.degrade.resample import resize_bicubic, to_whole
 from sr_datasets.metrics import Protocol, Score, score
 from sr_datasets.recipe import Bicubic, Degradation

@@ -14,7 +14,7 @@ from typing import Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from sr_datasets.recipe import BdBasicVsr, BdDuf, Bicubic, Degradation
+from sr_datasets.recipe.degradations import BdBasicVsr, BdDuf, Bicubic
 
 Border = Literal["symmetric", "replicate", "reflect"]
 """What lies beyond the frame. ``symmetric``: ``b a | a b c``; ``replicate``: ``a a | a b c``;
@@ -45,7 +45,7 @@ class Taps:
 
 
 @lru_cache
-def taps_of(degradation: Degradation, scale: int) -> Taps:
+def taps_of(degradation: Bicubic | BdDuf | BdBasicVsr, scale: int) -> Taps:
     """Return the taps of a degradation.
 
     Raises:

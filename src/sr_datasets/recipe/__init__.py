@@ -5,14 +5,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sr_datasets.models import Model
+from sr_datasets.recipe.chains import Chain, Degradation
 from sr_datasets.recipe.clips import ClipFilter, Split, SplitName
-from sr_datasets.recipe.degradations import BdBasicVsr, BdDuf, Bicubic, Degradation
+from sr_datasets.recipe.degradations import BdBasicVsr, BdDuf, Bicubic
 from sr_datasets.recipe.sampling import GridSampling, Sampling, UniformSampling
 
 __all__ = [
     "BdBasicVsr",
     "BdDuf",
     "Bicubic",
+    "Chain",
     "ClipFilter",
     "Degradation",
     "GridSampling",

@@ -1,8 +1,6 @@
 """How LR is made of HR: every degradation as a value, with its source."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from sr_datasets.models import Model
 
@@ -39,6 +37,3 @@ class BdBasicVsr(Model):
 
     kind: Literal["bd-basicvsr"] = "bd-basicvsr"
     """Name of the degradation."""
-
-
-Degradation = Annotated[Bicubic | BdDuf | BdBasicVsr, Field(discriminator="kind")]
