@@ -79,7 +79,7 @@ def _row(
         range_from="guessed",
         transfer="bt709",
         transfer_from="guessed",
-        siting="none",
+        siting="left" if color == "yuv420" else "none",
         siting_from="guessed",
         degradation='{"kind": "bicubic"}',
         lr=lr,

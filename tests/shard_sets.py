@@ -38,9 +38,10 @@ def make_rows(
 ) -> list[Row]:
     """Return rows of one clip; the same arguments give the same pixels."""
     rng = rng or np.random.default_rng([ord(letter) for letter in clip])
-    channels = 1 if color == "y" else 3
-    lr_shape: tuple[int, ...] = (channels, height, width)
-    hr_shape: tuple[int, ...] = (channels, height * scale, width * scale)
+    channels = 3 if color == "rgb" else 1
+    rows = height * 3 // 2 if color == "yuv420" else height
+    lr_shape: tuple[int, ...] = (channels, rows, width)
+    hr_shape: tuple[int, ...] = (channels, rows * scale, width * scale)
     if frames > 1:
         lr_shape = (frames, *lr_shape)
     if hr_all:
@@ -56,7 +57,7 @@ def make_rows(
             frame_indices=tuple(range(7 + number, 7 + number + frames)),
             pts=tuple(range(1001 * number, 1001 * number + frames)),
             time_base="1/30000",
-            top=number,
+            top=2 * number if color == "yuv420" else number,
             left=2 * number,
             scale=scale,
             color=color,

@@ -20,6 +20,7 @@ from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME
 torch = pytest.importorskip("torch")
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler  # noqa: E402
 
+from sr_datasets import split_yuv420  # noqa: E402
 from sr_datasets.dataset import PairDataset  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -185,6 +186,25 @@ def test_windows_of_frames_and_deep_samples_keep_shape_and_type(
     (batch,) = DataLoader(ds, batch_size=3)
     assert batch["hr"].dtype == dtype
     np.testing.assert_array_equal(batch["hr"].numpy(), np.stack([row.hr for row in rows]))
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10])
+def test_packed_planes_come_apart_as_views_of_a_sample_or_a_batch(tmp_path: Path, bit_depth: int) -> None:
+    rows = make_rows("clip", 3, color="yuv420", height=4, width=6, bit_depth=bit_depth)
+    write_shard(tmp_path / "train-00000-of-00001.parquet", [rows])
+    ds = PairDataset(tmp_path)
+
+    for packed, shapes in (
+        (ds[1]["hr"], [(1, 12, 18), (1, 6, 9), (1, 6, 9)]),
+        (ds[[1, 2]]["hr"], [(2, 1, 12, 18), (2, 1, 6, 9), (2, 1, 6, 9)]),
+    ):
+        parts = split_yuv420(packed)
+        assert [tuple(part.shape) for part in parts] == shapes
+        flat = rows[1].hr.reshape(-1)
+        for part, expected in zip(parts, (flat[:216], flat[216:270], flat[270:]), strict=True):
+            first = part if packed.ndim == 3 else part[0]
+            np.testing.assert_array_equal(first.numpy().reshape(-1), expected)
+            assert part.untyped_storage().data_ptr() == packed.untyped_storage().data_ptr()
 
 
 def test_rows_of_several_shapes_are_read_one_by_one_but_make_no_batch(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def groups_of_rows(draw: st.DrawFn) -> list[list[Row]]:
     groups = []
     for number in range(draw(st.integers(1, 3))):
         frames = draw(st.sampled_from([1, 3]))
+        color = draw(st.sampled_from(["y", "rgb", "yuv420"]))
+        even = 2 if color == "yuv420" else 1
         groups.append(
             make_rows(
                 f"clip{number}",
@@ -65,9 +67,9 @@ def groups_of_rows(draw: st.DrawFn) -> list[list[Row]]:
                 rng=rng,
                 frames=frames,
                 hr_all=frames > 1 and draw(st.booleans()),
-                color=draw(st.sampled_from(["y", "rgb"])),
-                height=draw(st.integers(1, 9)),
-                width=draw(st.integers(1, 9)),
+                color=color,
+                height=even * draw(st.integers(1, 9)),
+                width=even * draw(st.integers(1, 9)),
                 scale=draw(st.sampled_from([2, 3, 4, 8])),
                 bit_depth=draw(st.sampled_from([8, 10, 16])),
             )
@@ -234,6 +236,7 @@ def test_ids_draws_and_each_pixel_move_the_content_digest(name: str) -> None:
         ({"scale": 2}, "at scale 2 hr must be"),
         ({"bit_depth": 10}, "do not go with uint8"),
         ({"color": "y"}, "3 channels do not go with colour 'y'"),
+        ({"color": "yuv420"}, "3 channels do not go with colour 'yuv420'"),
         ({"frame_indices": (1, 2, 3)}, "3 frame indices and 1 pts"),
         ({"pts": ()}, "1 frame indices and 0 pts"),
         ({"split": "test"}, "holds one split"),
@@ -717,6 +720,28 @@ def test_pandas_and_pyarrow_dataset_open_the_shards_as_they_are(tmp_path: Path) 
 
 
 # The page
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({}, False),
+        ({"top": 1}, True),
+        ({"left": 3}, True),
+        ({"lr": np.zeros((1, 4, 8), np.uint8), "hr": np.zeros((1, 12, 24), np.uint8)}, True),
+        ({"lr": np.zeros((1, 6, 5), np.uint8), "hr": np.zeros((1, 18, 15), np.uint8)}, True),
+    ],
+)
+def test_packed_planes_are_of_even_place_and_size(change: dict[str, Any], refused: bool) -> None:
+    (row,) = make_rows("clip", 1, color="yuv420", height=4, width=8)
+    assert (row.lr.shape, row.hr.shape) == ((1, 6, 8), (1, 18, 24))
+    changed = dataclasses.replace(row, **change)
+
+    if refused:
+        with pytest.raises(ValueError, match="yuv420 has 3/2 of an even number of luma rows"):
+            shape_of_row(changed)
+    else:
+        assert shape_of_row(changed).lr == (1, 6, 8)
 
 
 def test_the_page_has_every_column_with_its_type_and_the_words_of_its_docstring() -> None:

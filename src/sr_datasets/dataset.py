@@ -32,6 +32,8 @@ class PairDataset(Dataset[Sample]):
     A sample is ``{"lr", "hr"}``: ``lr`` is ``(C, h, w)``, or ``(T, C, h, w)`` when the rows hold T > 1
     frames; ``hr`` is ``(C, H, W)``, the centre frame, or ``(T, C, H, W)`` when every frame has HR.
     Values are as stored: uint8, or ``torch.uint16`` above 8 bits, from 0 to ``2**bit_depth - 1``.
+    Rows of ``color: yuv420`` hold packed planes, ``(1, 3 h / 2, w)``: ``sr_datasets.split_yuv420`` gives Y, U
+    and V of a tensor or a batch, as views.
 
     The order is shard name, row group, row. ``ds[7]`` hands out tensors that own their memory; a
     list, slice, array or tensor of row numbers gives one batch with a first axis more. Files are

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sr_datasets.color import PlaneLayout, split_yuv420, window
 from sr_datasets.degrade import resize_bicubic
 from sr_datasets.files import atomic_path
 from sr_datasets.inspect import locate_row
 from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.schema import Row
 from sr_datasets.shards.sets import DATA_DIR
 
 _MARGIN = 8
@@ -47,8 +49,8 @@ def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) 
 def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[tuple[str, NDArray[np.uint8]]]:
     """Return LR (enlarged), its bicubic enlargement, and HR of a row, each ``(1 or 3, H, W)`` uint8.
 
-    Luma of limited range is stretched to full range, and samples above 8 bits lose the lower ones:
-    the pictures are for looking. Of several frames the centre one is shown.
+    Luma of limited range is stretched to full range, 4:2:0 planes become R'G'B' by the row's matrix,
+    range and siting, and samples above 8 bits lose the lower ones: the pictures are for looking. Of several frames the centre one is shown.
 
     Raises:
         ShardError: There is no such row or split, or its shard is damaged.
@@ -57,6 +59,8 @@ def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[t
     row = ShardReader(path / DATA_DIR / shard.name).read_row(position)
     lr = row.lr[row.lr.shape[0] // 2] if row.lr.ndim == 4 else row.lr
     hr = row.hr[row.hr.shape[0] // 2] if row.hr.ndim == 4 else row.hr
+    if row.color == "yuv420":
+        lr, hr = _rgb_of_packed(lr, row), _rgb_of_packed(hr, row)
     top = (1 << row.bit_depth) - 1
     bicubic = np.clip(np.rint(resize_bicubic(lr.astype(np.float64), *hr.shape[1:])), 0, top).astype(lr.dtype)
     shown = [to_8bit(planes, row.bit_depth) for planes in (lr, bicubic, hr)]
@@ -69,6 +73,14 @@ def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[t
         ("bicubic", enlarged(shown[1], zoom)),
         ("HR", enlarged(shown[2], zoom)),
     ]
+
+
+def _rgb_of_packed(packed: NDArray[np.uint8 | np.uint16], row: Row) -> NDArray[np.uint8 | np.uint16]:
+    planes = [plane[0] for plane in split_yuv420(packed)]
+    facts = {"siting": row.siting, "matrix": row.matrix, "range": row.range}
+    layout = PlaneLayout("yuv", 1, 1, row.bit_depth, **facts)  # type: ignore[arg-type]  # words of the schema
+    height, width = planes[0].shape
+    return window(planes, layout, color="rgb", top=0, left=0, height=height, width=width)
 
 
 def enlarged(planes: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

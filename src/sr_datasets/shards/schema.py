@@ -55,7 +55,7 @@ class Row:
     scale: int
     """HR-to-LR ratio per axis."""
     color: str
-    """What the channels are: ``y`` (one) or ``rgb`` (three, in this order)."""
+    """What the channels are: ``y`` (one), ``rgb`` (three, in this order) or ``yuv420`` (one: planes packed)."""
     bit_depth: int
     """Bits per sample: up to 8 in uint8, above in uint16."""
     matrix: str
@@ -74,12 +74,14 @@ class Row:
     """Where the clip's chroma samples lie: left, center, topleft or none."""
     siting_from: str
     """As ``matrix_from``."""
+    chroma_filter: str = "none"
+    """How ``rgb`` was made of Y'CbCr: linear (interpolated at the siting), swscale-default, or none."""
     degradation: str
     """How LR was made of HR: the degradation's parameters as JSON."""
     drawn: str = "{}"
     """What was drawn for this row alone, as JSON."""
     lr: Pixels
-    """``(C, h, w)`` planes, or ``(T, C, h, w)`` of several frames; uint8 or uint16."""
+    """``(C, h, w)`` planes, or ``(T, C, h, w)`` of several frames; uint8 or uint16. ``yuv420`` is ``(1, 3 h / 2, w)``."""
     hr: Pixels
     """``(C, scale h, scale w)``: the centre frame, or ``(T, C, scale h, scale w)``: every frame."""
 
@@ -112,6 +114,7 @@ _REPEATED_STRINGS = (
     "transfer_from",
     "siting",
     "siting_from",
+    "chroma_filter",
     "degradation",
 )
 
@@ -150,6 +153,7 @@ SCHEMA: Final = pa.schema(
         _column("transfer_from", pa.string()),
         _column("siting", pa.string()),
         _column("siting_from", pa.string()),
+        _column("chroma_filter", pa.string()),
         _column("degradation", pa.string()),
         _column("drawn", pa.string()),
         _column("lr", pa.binary()),
@@ -242,10 +246,15 @@ def shape_of_row(row: Row) -> Shape:
         raise ValueError(f"{row.sample_id}: hr has {hr.shape[0]} frames, lr {num_frames}")
     if lr.size == 0:
         raise ValueError(f"{row.sample_id}: lr has no samples: {lr.shape}")
-    wanted = {"y": 1, "rgb": 3}.get(row.color)
+    wanted = {"y": 1, "rgb": 3, "yuv420": 1}.get(row.color)
     if wanted is None or channels != wanted:
         raise ValueError(
-            f"{row.sample_id}: {channels} channels do not go with colour {row.color!r} (y: 1, rgb: 3)"
+            f"{row.sample_id}: {channels} channels do not go with colour {row.color!r} (y: 1, rgb: 3, yuv420: 1)"
+        )
+    if row.color == "yuv420" and (lr_height % 3 or lr_width % 2 or row.top % 2 or row.left % 2):
+        raise ValueError(
+            f"{row.sample_id}: lr has {lr_height} rows of {lr_width} samples at row {row.top}, column {row.left}; "
+            "yuv420 has 3/2 of an even number of luma rows, and even width, row and column"
         )
     return shape_of_columns(
         num_frames,
