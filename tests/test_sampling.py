@@ -51,6 +51,25 @@ def test_a_bound_out_of_range_is_refused(bound: int):
         KeyedDraws("x").below(bound)
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_positions_of_yuv420_are_even_on_the_lr_grid(scale: int):
+    clip = ClipSize("xiph", "akiyo_cif", width=355, height=289, num_frames=9, multiple=2)
+    height, width = clip.lr_size(scale)
+    assert (height % 2, width % 2) == (0, 0)
+    assert 0 <= 289 - height * scale < 2 * scale
+
+    drawn = uniform_rows(clip, count=400, lr_size=16, scale=scale, window=3, seed=1)
+    dense = grid_rows(clip, lr_size=16, stride=14, scale=scale, frame_step=4)
+
+    for row in (*drawn, *dense):
+        assert (row.top % 2, row.left % 2) == (0, 0)
+        assert row.top + 16 <= height
+        assert row.left + 16 <= width
+    assert {row.top for row in drawn} >= {0, height - 16} or scale == 2  # both ends are drawn
+    with pytest.raises(ValueError, match="multiples of 2, and the stride is 7"):
+        grid_rows(clip, lr_size=16, stride=7, scale=scale, frame_step=1)
+
+
 @given(
     width=st.integers(60, 200),
     height=st.integers(60, 200),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from sr_datasets.color import check_yuv420
 from sr_datasets.errors import BuildError
 from sr_datasets.manifest import Clip
 from sr_datasets.recipe import GridSampling, Recipe, UniformSampling
@@ -86,12 +87,15 @@ def plan_rows(recipe: Recipe, record: ClipRecord) -> tuple[RowPlan, ...]:
     """Return which patches of a clip become rows.
 
     Raises:
-        BuildError: The clip is too small or too short for the recipe.
+        BuildError: The clip is too small or too short for the recipe, or has no planes for its colour.
     """
     info = record.info
-    size = ClipSize(record.source, record.clip, info.width, info.height, info.num_frames)
+    multiple = 2 if recipe.color == "yuv420" else 1
+    size = ClipSize(record.source, record.clip, info.width, info.height, info.num_frames, multiple)
     sampling = recipe.sampling
     try:
+        if recipe.color == "yuv420":
+            check_yuv420(info.layout)
         match sampling:
             case UniformSampling():
                 return uniform_rows(

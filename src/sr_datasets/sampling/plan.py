@@ -45,10 +45,13 @@ class ClipSize:
     """Luma rows."""
     num_frames: int
     """Frames shown."""
+    multiple: int = 1
+    """LR positions and the LR frame's size are multiples of this: 2 for ``yuv420``, whose chroma is half as large."""
 
     def lr_size(self, scale: int) -> tuple[int, int]:
         """Return height and width of the LR frame; what does not divide is cropped at the bottom and right."""
-        return self.height // scale, self.width // scale
+        step = scale * self.multiple
+        return self.height // step * self.multiple, self.width // step * self.multiple
 
 
 def uniform_rows(
@@ -63,7 +66,8 @@ def uniform_rows(
         ValueError: The clip is too small or too short, or has fewer different patches than ``count``.
     """
     height, width = _check_fits(clip, lr_size=lr_size, scale=scale, window=window)
-    frames, tops, lefts = clip.num_frames - window + 1, height - lr_size + 1, width - lr_size + 1
+    step, frames = clip.multiple, clip.num_frames - window + 1
+    tops, lefts = (height - lr_size) // step + 1, (width - lr_size) // step + 1
     if frames * tops * lefts < count:
         raise ValueError(
             f"has {frames * tops * lefts} different patches of {lr_size}x{lr_size} LR pixels at x{scale}, "
@@ -78,7 +82,7 @@ def uniform_rows(
             place = draws.below(frames), draws.below(tops), draws.below(lefts)
         taken.add(place)
         first, top, left = place
-        rows.append(RowPlan(number, tuple(range(first, first + window)), top, left))
+        rows.append(RowPlan(number, tuple(range(first, first + window)), top * step, left * step))
     return tuple(rows)
 
 
@@ -88,8 +92,10 @@ def grid_rows(
     """Take every patch of a regular grid, frame by frame, in raster order.
 
     Raises:
-        ValueError: The clip is too small.
+        ValueError: The clip is too small, or the stride no multiple of ``clip.multiple``.
     """
+    if stride % clip.multiple:
+        raise ValueError(f"needs positions that are multiples of {clip.multiple}, and the stride is {stride}")
     height, width = _check_fits(clip, lr_size=lr_size, scale=scale, window=1)
     places = [
         (frame, top, left)
