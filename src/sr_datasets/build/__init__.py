@@ -137,8 +137,8 @@ def build_pairs(
             f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
         ) as bar:
             bar.advance(sum(task.num_rows for task in tasks if task.name in summaries))
-            for task, summary in run_tasks(build_shard, todo, workers=workers):
-                summaries[task.name] = summary
+            for task, result in run_tasks(build_shard, todo, workers=workers):
+                summaries[task.name] = result.summary
                 bar.advance(task.num_rows)
         in_order = [summaries[task.name] for task in tasks]
         info = describe_set(

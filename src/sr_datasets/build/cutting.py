@@ -3,14 +3,17 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sr_datasets import color
+from sr_datasets.build.frames import Coded, HrFrame, LrFrames, PerFrame, Planes
 from sr_datasets.build.planning import PairPlan, ShardTask, plan_rows
 from sr_datasets.degrade import Degrader, Drawn, Region
+from sr_datasets.errors import DecodeError, StoreError
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.recipe import Recipe, UniformSampling
 from sr_datasets.sampling import (
@@ -20,6 +23,7 @@ from sr_datasets.sampling import (
 from sr_datasets.shards.schema import MAX_GROUP_ROWS, Row
 from sr_datasets.shards.sets import (
     ShardSummary,
+    SkippedInput,
 )
 from sr_datasets.shards.writer import ShardWriter
 from sr_datasets.store import Store
@@ -27,55 +31,154 @@ from sr_datasets.video import ClipReader, open_clip
 
 MAX_GROUP_BYTES = 64 << 20
 """Pixels of one row group at most: a pair with more becomes several groups. It bounds a worker's memory."""
-_Planes: TypeAlias = NDArray[np.uint8 | np.uint16]
-_NOTHING: _Planes = np.empty((0, 0, 0), np.uint8)
+_NOTHING: Planes = np.empty((0, 0, 0), np.uint8)
+_T = TypeVar("_T")
 
 
-def build_shard(task: ShardTask) -> ShardSummary:
-    """Write one shard, whole or not at all."""
-    store = Store(task.store_root)
-    with ShardWriter(task.path, metadata=_metadata(task)) as writer:
-        for pair in task.pairs:
-            store.check(pair.record)
-            for rows in iter_groups(task.recipe, pair, store):
-                writer.write_group(rows)
-    return writer.summary
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """What making a shard yields."""
+
+    summary: ShardSummary
+    """What was written."""
+    skipped: tuple[SkippedInput, ...]
+    """Clips that could not be read, and were left out."""
+    seconds: dict[str, float]
+    """Seconds by stage."""
 
 
-def iter_groups(recipe: Recipe, pair: PairPlan, store: Store) -> Iterator[list[Row]]:
+def build_shard(task: ShardTask) -> ShardResult:
+    """Write one shard, whole or not at all.
+
+    A clip that cannot be read ends the task, or is left out of the shard where the task says so; the rows of
+    the other clips stay as they are.
+
+    Raises:
+        StoreError: A clip is missing, or was changed since it was verified.
+        DecodeError: A clip cannot be read.
+    """
+    skipped: dict[str, SkippedInput] = {}
+    watch = Stopwatch()
+    while True:
+        pairs = [pair for pair in task.pairs if pair.name not in skipped]
+        failed: PairPlan | None = None
+        try:
+            with ShardWriter(task.path, metadata=_metadata(task, list(skipped.values()))) as writer:
+                for pair in pairs:
+                    failed = pair
+                    store = Store(task.store_root)
+                    store.check(pair.record)
+                    for rows in iter_groups(task.recipe, pair, store, watch=watch):
+                        with watch.stage("write"):
+                            writer.write_group(rows)
+                failed = None
+            return ShardResult(writer.summary, tuple(skipped.values()), dict(watch.seconds))
+        except (DecodeError, StoreError) as error:
+            if failed is None or task.on_error == "fail":
+                raise
+            # What was written of the clip cannot be taken back, so the shard starts over without it.
+            skipped[failed.name] = SkippedInput(
+                source=failed.record.source,
+                clip=failed.record.clip,
+                reason=_without_paths(str(error), Store(task.store_root), failed),
+            )
+
+
+def _without_paths(message: str, store: Store, pair: PairPlan) -> str:
+    """Return a message without where the data folder lies: it stands in the shard."""
+    return message.replace(str(store.path_of(pair.record)), pair.name).replace(f"{store.root}/", "")
+
+
+class Stopwatch:
+    """Adds up the seconds of stages."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        """Seconds by stage."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time of a block."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += perf_counter() - start
+
+    def each(self, name: str, items: Iterator[_T]) -> Iterator[_T]:
+        """Count the time that the items take to come."""
+        while True:
+            with self.stage(name):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+
+
+def iter_groups(
+    recipe: Recipe, pair: PairPlan, store: Store, *, watch: Stopwatch | None = None
+) -> Iterator[list[Row]]:
     """Cut and degrade the rows of a pair and yield them in groups, one for most pairs.
 
-    Only the planned frames are decoded; a frame is let go before the next one comes.
+    Only the planned frames are decoded, but where a video codec needs all; a frame is let go before the
+    next one comes.
     """
     plan = plan_rows(recipe, pair.record)
-    for part in chunked(plan, _rows_per_group(recipe, pair.record.info)):
-        with open_clip(store.path_of(pair.record), pair.record.info, clip=pair.clip) as reader:
-            yield _cut_rows(recipe, pair, part, reader)
+    info = pair.record.info
+    watch = watch or Stopwatch()
+
+    def open_reader() -> ClipReader:
+        return open_clip(store.path_of(pair.record), info, clip=pair.clip)
+
+    degrader = Degrader(recipe.degradation, recipe.scale, bit_depth=info.bit_depth, color=recipe.color)
+    lr_frames: LrFrames = PerFrame(degrader, recipe.sampling.lr_size)
+    if degrader.scope == "clip":
+        with watch.stage("degrade"):
+            lr_frames = Coded(
+                degrader,
+                recipe,
+                info,
+                open_reader=open_reader,
+                wanted={index for row in plan for index in row.frame_indices},
+                key=(recipe.seed, pair.record.source, pair.record.clip),
+            )
+    for part in chunked(plan, _rows_per_group(recipe, info)):
+        with watch.stage("decode"):
+            reader = open_reader()
+        with reader:
+            yield _cut_rows(recipe, pair, part, reader, degrader, lr_frames, watch)
 
 
-def _cut_rows(recipe: Recipe, pair: PairPlan, plan: Sequence[RowPlan], reader: ClipReader) -> list[Row]:
-    info, scale = pair.record.info, recipe.scale
-    lr_size = recipe.sampling.lr_size
+def _cut_rows(
+    recipe: Recipe,
+    pair: PairPlan,
+    plan: Sequence[RowPlan],
+    reader: ClipReader,
+    degrader: Degrader,
+    lr_frames: LrFrames,
+    watch: Stopwatch,
+) -> list[Row]:
+    info = pair.record.info
     hr_all = isinstance(recipe.sampling, UniformSampling) and recipe.sampling.hr_frames == "all"
-    degrader = Degrader(recipe.degradation, scale, bit_depth=info.bit_depth, color=recipe.color)
     uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for position, row in enumerate(plan):
         for number, frame_index in enumerate(row.frame_indices):
             uses[frame_index].append((position, number))
     cuts = [_RowCut(recipe, pair, row, degrader) for row in plan]
     pts: dict[int, int] = {}
-    for frame in reader.frames(sorted(uses)):
+    for frame in watch.each("decode", reader.frames(sorted(uses))):
         pts[frame.index] = frame.pts
-        hr = _HrFrame(frame.planes, recipe, info)
-        whole = None
-        if _cheaper_whole(degrader, hr, lr_size, num_patches=len(uses[frame.index])):
-            whole = degrader.degrade_frame(hr.region(hr.all), number=frame.index)
-        for position, number in uses[frame.index]:
-            cuts[position].take(number, hr, whole)
+        with watch.stage("degrade"):
+            hr = HrFrame(frame.planes, recipe, info)
+            whole = lr_frames.of(frame.index, hr, num_patches=len(uses[frame.index]))
+            for position, number in uses[frame.index]:
+                cuts[position].take(number, hr, whole)
     tags = _tags_of(info, recipe)
     rows = []
     for row, cut in zip(plan, cuts, strict=True):
         single = len(row.frame_indices) == 1
+        drawn = cut.drawn or lr_frames.drawn
         rows.append(
             Row(
                 sample_id=f"{pair.record.source}/{pair.record.clip}/{row.number:06d}",
@@ -88,46 +191,18 @@ def _cut_rows(recipe: Recipe, pair: PairPlan, plan: Sequence[RowPlan], reader: C
                 time_base=str(info.time_base),
                 top=row.top,
                 left=row.left,
-                scale=scale,
+                scale=recipe.scale,
                 color=recipe.color,
                 bit_depth=info.bit_depth,
                 degradation=recipe.degradation.model_dump_json(),
-                drawn=json.dumps({"steps": cut.drawn}) if cut.drawn else "{}",
+                drawn=json.dumps({"steps": drawn}) if drawn else "{}",
                 lr=cut.lr[0] if single else np.stack(cut.lr),
                 hr=np.stack(cut.hr) if hr_all and not single else cut.hr[len(cut.hr) // 2],
+                chroma_filter=_chroma_filter(info, recipe),
                 **tags,
             )
         )
     return rows
-
-
-def _cheaper_whole(degrader: Degrader, hr: "_HrFrame", lr_size: int, *, num_patches: int) -> bool:
-    """Tell whether the whole frame is degraded once for all of its patches: the same bits."""
-    if degrader.draws or degrader.scope not in ("window", "frame"):
-        return False
-    if degrader.scope == "frame":
-        return True
-    window = degrader.hr_region(Region(0, 0, lr_size, lr_size), hr.all.height, hr.all.width)
-    return num_patches * window.height * window.width > hr.all.height * hr.all.width
-
-
-class _HrFrame:
-    """One decoded frame, mod-cropped, in the recipe's colour."""
-
-    def __init__(self, planes: Sequence[_Planes], recipe: Recipe, info: VideoInfo) -> None:
-        self._planes, self._layout, self._color = planes, info.layout, recipe.color
-        # 4:2:0 is cut where chroma samples begin, on both grids.
-        unit = recipe.scale * (2 if recipe.color == "yuv420" else 1)
-        self.all = Region(0, 0, info.height - info.height % unit, info.width - info.width % unit)
-
-    def region(self, part: Region) -> _Planes:
-        """Return a part of the frame; ``yuv420`` packed."""
-        place = {"top": part.top, "left": part.left, "height": part.height, "width": part.width}
-        if self._color != "yuv420":
-            return color.window(self._planes, self._layout, color=self._color, **place)
-        luma = color.window(self._planes, self._layout, color="y", **place)
-        half = {name: value // 2 for name, value in place.items()}
-        return color.pack_yuv420(luma, color.chroma_window(self._planes, self._layout, **half))
 
 
 class _RowCut:
@@ -138,14 +213,14 @@ class _RowCut:
         self._lr_region = Region(row.top, row.left, recipe.sampling.lr_size, recipe.sampling.lr_size)
         self._key = (recipe.seed, pair.record.source, pair.record.clip, row.number)
         self._missing = len(row.frame_indices)
-        self.hr: list[_Planes] = [_NOTHING] * len(row.frame_indices)
+        self.hr: list[Planes] = [_NOTHING] * len(row.frame_indices)
         """HR of each frame, when all have come."""
-        self.lr: list[_Planes] = [_NOTHING] * len(row.frame_indices)
+        self.lr: list[Planes] = [_NOTHING] * len(row.frame_indices)
         """LR of each frame, when all have come."""
         self.drawn: Drawn = []
         """What was drawn for the row."""
 
-    def take(self, number: int, hr: _HrFrame, whole_lr: _Planes | None) -> None:
+    def take(self, number: int, hr: HrFrame, whole_lr: Planes | None) -> None:
         """Cut frame ``number`` of the row; ``whole_lr`` is LR of the whole frame where it was made."""
         at, size = hr.all, self._lr_region
         if whole_lr is not None:
@@ -165,8 +240,8 @@ class _RowCut:
             self.lr, self.drawn = self._degrade(self.hr, needed, hr, range(len(self.hr)))
 
     def _degrade(
-        self, windows: Sequence[_Planes], at: Region, hr: _HrFrame, numbers: Sequence[int]
-    ) -> tuple[list[_Planes], Drawn]:
+        self, windows: Sequence[Planes], at: Region, hr: HrFrame, numbers: Sequence[int]
+    ) -> tuple[list[Planes], Drawn]:
         return self._degrader.degrade(
             windows,
             at=at,
@@ -186,6 +261,12 @@ def _tags_of(info: VideoInfo, recipe: Recipe) -> dict[str, str]:
     return tags
 
 
+def _chroma_filter(info: VideoInfo, recipe: Recipe) -> str:
+    if recipe.color != "rgb" or info.model != "yuv":
+        return "none"
+    return "linear" if recipe.rgb_from_yuv == "exact" else recipe.rgb_from_yuv
+
+
 def _rows_per_group(recipe: Recipe, info: VideoInfo) -> int:
     sampling = recipe.sampling
     window = sampling.window if isinstance(sampling, UniformSampling) else 1
@@ -196,8 +277,9 @@ def _rows_per_group(recipe: Recipe, info: VideoInfo) -> int:
     return max(1, min(MAX_GROUP_ROWS, MAX_GROUP_BYTES // row_bytes))
 
 
-def _metadata(task: ShardTask) -> dict[str, str]:
-    return {
+def _metadata(task: ShardTask, skipped: Sequence[SkippedInput]) -> dict[str, str]:
+    left_out = {"skipped": json.dumps([clip.model_dump() for clip in skipped])} if skipped else {}
+    return left_out | {
         "recipe": task.recipe.model_dump_json(),
         "inputs": json.dumps(
             [

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import Literal, assert_never
 
+from sr_datasets.build.frames import hr_size
 from sr_datasets.color import check_yuv420
 from sr_datasets.errors import BuildError
 from sr_datasets.manifest import Clip
@@ -38,6 +39,11 @@ class PairPlan:
     num_rows: int
     """Patch pairs."""
 
+    @property
+    def name(self) -> str:
+        """Its clip as commands name it: ``xiph/akiyo_cif``."""
+        return f"{self.record.source}/{self.record.clip}"
+
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
@@ -55,6 +61,8 @@ class ShardTask:
     """The set's folder."""
     store_root: Path
     """The data folder."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """What a clip that cannot be read does: end the task, or be left out."""
 
     @property
     def path(self) -> Path:
@@ -91,7 +99,8 @@ def plan_rows(recipe: Recipe, record: ClipRecord) -> tuple[RowPlan, ...]:
     """
     info = record.info
     multiple = 2 if recipe.color == "yuv420" else 1
-    size = ClipSize(record.source, record.clip, info.width, info.height, info.num_frames, multiple)
+    height, width = hr_size(recipe, info)
+    size = ClipSize(record.source, record.clip, width, height, info.num_frames, multiple)
     sampling = recipe.sampling
     try:
         if recipe.color == "yuv420":

@@ -18,6 +18,7 @@ __all__ = [
     "ClipFilter",
     "Degradation",
     "GridSampling",
+    "HrStep",
     "Recipe",
     "Sampling",
     "Scale",
@@ -27,6 +28,14 @@ __all__ = [
 ]
 
 Scale = Literal[2, 3, 4, 8]
+
+
+class HrStep(Model):
+    """What happens to decoded frames before they are HR."""
+
+    downscale: Literal[1, 2, 3, 4] = 1
+    """Shrinks frames of a source that is not pristine (``pristine: no``), so that its coding and noise are no HR
+    detail: MATLAB's bicubic, rounded after each pass."""
 
 
 class Recipe(Model):
@@ -63,6 +72,8 @@ class Recipe(Model):
     interlaced: Literal["refuse", "deinterlace", "keep"] = "refuse"
     """Clips known to be interlaced: ``refuse``; ``deinterlace``: FFmpeg's bwdif, a frame for each frame; ``keep``: both
     moments of a frame stay woven."""
+    hr: HrStep = HrStep()
+    """What happens to decoded frames before they are HR."""
     degradation: Degradation = Bicubic()
     """How LR is made of HR."""
     sampling: Sampling = UniformSampling()
