@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_build import RECIPE, SIZES, hashes, made_store, put_clip, recipe_of
+from made import RECIPE, SIZES, made_store, put_clip, recipe_of
+from test_build import hashes
 from typer.testing import CliRunner
 
 from sr_datasets.build import build_pairs, locked_folder
