@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import RECIPE, made_store, put_clip, recipe_of
+from made import RECIPE, made_store, put_clip, recipe_of, write_y4m
 
 from sr_datasets import color
-from sr_datasets.build import build_pairs, choose_pairs, plan_rows
+from sr_datasets.build import REPORT_NAME, build_pairs, choose_pairs, plan_rows
 from sr_datasets.catalog import find_recipe
 from sr_datasets.degrade import degrade_frame
 from sr_datasets.errors import BuildError, SrDataError, StoreError
@@ -30,9 +30,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a set but its description of the machine's packages."""
+    """Return the SHA-256 of every file of a set, but of the report, which has the run's own seconds."""
     return {
-        str(path.relative_to(folder)): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()
+        str(path.relative_to(folder)): sha256_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != REPORT_NAME
     }
 
 

@@ -27,7 +27,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from sr_datasets import catalog
-from sr_datasets.build import CARD_NAME, STATE_NAME, card_of, locked_folder, plan_digest
+from sr_datasets.build import CARD_NAME, REPORT_NAME, STATE_NAME, card_of, locked_folder, plan_digest
 from sr_datasets.built import (
     RECIPES_NAME,
     ClipName,
@@ -636,6 +636,13 @@ def _rewrite(path: Path, names: Collection[_Name]) -> ShardSummary:
             clip for clip in json.loads(metadata["inputs"]) if (clip["source"], clip["clip"]) not in names
         ]
         made_of = [(clip["source"], clip["clip"], clip["sha256"]) for clip in inputs]
+        skipped = [
+            clip
+            for clip in json.loads(metadata.pop("skipped", "[]"))
+            if (clip["source"], clip["clip"]) not in names
+        ]
+        if skipped:
+            metadata["skipped"] = json.dumps(skipped)
         own = {key: value for key, value in metadata.items() if key not in WRITER_KEYS} | {
             "inputs": json.dumps(inputs),
             "plan": plan_digest(metadata["recipe"], path.name, made_of),
@@ -674,6 +681,7 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
         packages={**info.packages, "pyarrow": version("pyarrow")},
     )
     write_atomic(folder / CARD_NAME, card_of(fresh).encode())
+    remove(folder / REPORT_NAME)  # it may name the clips
     write_set_json(folder, fresh)
     (folder / FORGETTING_NAME).unlink()
     return fresh.content_digest
@@ -681,7 +689,7 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
 
 def _remove_set(folder: Path) -> None:
     """Delete the files of a set that has no rows left, and its folder if it holds nothing else."""
-    for name in (INDEX_NAME, CARD_NAME, SET_NAME, STATE_NAME, FORGETTING_NAME):
+    for name in (INDEX_NAME, CARD_NAME, REPORT_NAME, SET_NAME, STATE_NAME, FORGETTING_NAME):
         remove(folder / name)
     with suppress(OSError):
         (folder / DATA_DIR).rmdir()

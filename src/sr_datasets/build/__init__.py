@@ -5,19 +5,24 @@ host, workers) reaches a shard, so that any number of workers, on any day, write
 """
 
 import errno
+import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from time import perf_counter
+from typing import Literal
 
 from sr_datasets import __version__
 from sr_datasets.build.choosing import Chosen, choose_pairs
-from sr_datasets.build.cutting import build_shard, iter_groups
+from sr_datasets.build.cutting import ShardResult, build_shard, iter_groups
+from sr_datasets.build.estimating import BuildEstimate, estimate_build
 from sr_datasets.build.folder import (
     CARD_NAME,
+    REPORT_NAME,
     STATE_NAME,
     card_of,
     finished,
@@ -25,7 +30,14 @@ from sr_datasets.build.folder import (
     locked_folder,
     own_folder,
 )
-from sr_datasets.build.planning import PairPlan, ShardTask, plan_digest, plan_rows, plan_shards
+from sr_datasets.build.planning import (
+    PairPlan,
+    ShardTask,
+    pairs_by_split,
+    plan_digest,
+    plan_rows,
+    plan_shards,
+)
 from sr_datasets.built import (
     RECIPES_NAME,
     LockedClip,
@@ -35,7 +47,7 @@ from sr_datasets.built import (
     register_set,
 )
 from sr_datasets.engine import run_tasks
-from sr_datasets.errors import StoreError
+from sr_datasets.errors import BuildError, StoreError
 from sr_datasets.files import disk_errors, write_atomic
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import Recipe
@@ -49,7 +61,9 @@ from sr_datasets.store import Store
 
 __all__ = [
     "CARD_NAME",
+    "REPORT_NAME",
     "STATE_NAME",
+    "BuildEstimate",
     "BuildReport",
     "Chosen",
     "PairPlan",
@@ -58,6 +72,7 @@ __all__ = [
     "build_shard",
     "card_of",
     "choose_pairs",
+    "estimate_build",
     "iter_groups",
     "locked_folder",
     "plan_digest",
@@ -90,9 +105,27 @@ class BuildReport:
     content_digest: str
     """The set's name by content: row ids, pixels and draws (docs/shards.md)."""
     skipped: tuple[SkippedInput, ...]
-    """Clips of the store that the recipe names and the set lacks, each with the reason."""
+    """Clips of the store that the recipe names and does not take, each with the reason."""
+    failed: tuple[SkippedInput, ...]
+    """Clips that could not be read and were left out, each with the reason."""
     asked: int | None
     """Clips that the recipe would take if they were here."""
+    seconds: dict[str, float]
+    """Seconds by stage, over all workers (``read`` or ``decode``, ``degrade``, ``write``), and ``wall``."""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the report as plain JSON values."""
+        return {
+            "pairs": self.pairs,
+            "rows": self.num_rows,
+            "shards": self.num_shards,
+            "shards_reused": self.num_reused,
+            "size_bytes": self.size_bytes,
+            "content_digest": self.content_digest,
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "failed": [clip.model_dump() for clip in self.failed],
+            "skipped": [clip.model_dump() for clip in self.skipped],
+        }
 
 
 def build_pairs(
@@ -102,6 +135,8 @@ def build_pairs(
     store: Store,
     workers: int = 1,
     lock: RecipeLock | None = None,
+    on_error: Literal["fail", "skip"] = "fail",
+    strict_color: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Degrade the clips of a recipe and write its shards, index and card into a folder.
@@ -116,6 +151,8 @@ def build_pairs(
         store: Where the clips lie.
         workers: Processes; any number writes the same bytes.
         lock: The list of clips to take, each with these bytes, in place of what the recipe would choose.
+        on_error: What a clip that cannot be read does: end the build, or be left out and listed.
+        strict_color: Refuse clips of which a colour fact is guessed.
         progress: Where to report, silent by default.
 
     Raises:
@@ -125,44 +162,72 @@ def build_pairs(
         DecodeError: A clip cannot be read.
     """
     progress = progress or Silent()
+    start = perf_counter()
     chosen = choose_pairs(recipe, store, lock=lock, progress=progress)
     pairs = chosen.pairs
-    tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store)
+    tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store, on_error=on_error)
     with disk_errors(f"building into {out_dir}", out_dir), own_folder(recipe, pairs, tasks, out_dir):
         _register(recipe, pairs, out_dir, store)
-        summaries = {task.name: summary for task in tasks if (summary := finished(task)) is not None}
-        todo = [task for task in tasks if task.name not in summaries]
-        num_reused = len(summaries)
+        results = {task.name: result for task in tasks if (result := finished(task)) is not None}
+        todo = [task for task in tasks if task.name not in results]
+        num_reused = len(results)
         with progress.bar(
             f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
         ) as bar:
-            bar.advance(sum(task.num_rows for task in tasks if task.name in summaries))
+            bar.advance(sum(task.num_rows for task in tasks if task.name in results), present=True)
             for task, result in run_tasks(build_shard, todo, workers=workers):
-                summaries[task.name] = result.summary
+                results[task.name] = result
                 bar.advance(task.num_rows)
-        in_order = [summaries[task.name] for task in tasks]
+                for clip in result.skipped:
+                    progress.log(f"left out: {clip.source}/{clip.clip}: {clip.reason}")
+        in_order = [results[task.name].summary for task in tasks]
+        failed = tuple(clip for task in tasks for clip in results[task.name].skipped)
+        names = {(clip.source, clip.clip) for clip in failed}
+        if len(names) == len(pairs):
+            raise BuildError(
+                f"recipe {recipe.id}: none of its {len(pairs)} clips can be read. {failed[0].reason}"
+            )
         info = describe_set(
             recipe=recipe.model_dump(mode="json"),
             shards=in_order,
             index=write_index(out_dir, in_order),
-            inputs=inputs_of(pairs),
+            inputs=[clip for clip in inputs_of(pairs) if (clip.source, clip.clip) not in names],
+            skipped=[*chosen.skipped, *failed],
+            packages=_packages(),
+        )
+        report = BuildReport(
+            out_dir=out_dir,
+            pairs=pairs_by_split(
+                [pair for pair in pairs if (pair.record.source, pair.record.clip) not in names]
+            ),
+            num_rows=info.rows,
+            num_shards=len(in_order),
+            num_reused=num_reused,
+            size_bytes=sum(summary.size_bytes for summary in in_order),
+            content_digest=info.content_digest,
             skipped=chosen.skipped,
-            packages={"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}},
+            failed=failed,
+            asked=recipe.limit,
+            seconds=_seconds(results.values(), wall=perf_counter() - start),
         )
         write_atomic(out_dir / CARD_NAME, card_of(info).encode())
+        text = {"recipe": recipe.id, "workers": workers, "packages": info.packages, **report.to_json()}
+        write_atomic(out_dir / REPORT_NAME, (json.dumps(text, indent=1) + "\n").encode())
         write_set_json(out_dir, info)
     _lock_list(recipe, pairs, store, progress)
-    return BuildReport(
-        out_dir=out_dir,
-        pairs=_pairs_by_split(pairs),
-        num_rows=info.rows,
-        num_shards=len(in_order),
-        num_reused=num_reused,
-        size_bytes=sum(summary.size_bytes for summary in in_order),
-        content_digest=info.content_digest,
-        skipped=chosen.skipped,
-        asked=recipe.limit,
-    )
+    return report
+
+
+def _packages() -> dict[str, str]:
+    return {"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}}
+
+
+def _seconds(results: Iterable[ShardResult], *, wall: float) -> dict[str, float]:
+    total: defaultdict[str, float] = defaultdict(float)
+    for result in results:
+        for stage, seconds in result.seconds.items():
+            total[stage] += seconds
+    return {**dict(sorted(total.items())), "wall": wall}
 
 
 def _register(recipe: Recipe, pairs: Sequence[PairPlan], out_dir: Path, store: Store) -> None:
@@ -207,10 +272,3 @@ def _unless_read_only(store: Store, what: str) -> Iterator[None]:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         _logger.warning("the store %s cannot be written (%s): %s", store.root, error.strerror, what)
-
-
-def _pairs_by_split(pairs: Sequence[PairPlan]) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for pair in pairs:
-        counts[pair.split] += 1
-    return {split: counts[split] for split in sorted(counts)}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from sr_datasets.build.cutting import ShardResult
 from sr_datasets.build.planning import PairPlan, ShardTask, some
 from sr_datasets.errors import BuildError, ShardError
 from sr_datasets.files import folder_lock, write_atomic
@@ -22,7 +23,7 @@ from sr_datasets.shards.sets import (
     SET_NAME,
     InputInfo,
     SetInfo,
-    ShardSummary,
+    SkippedInput,
     read_set,
     split_of_name,
 )
@@ -32,6 +33,8 @@ _logger = logging.getLogger(__name__)
 
 CARD_NAME = "README.md"
 """The card of a set."""
+REPORT_NAME = "build-report.json"
+"""What the last run of the build did: no part of the set, and other on each run."""
 STATE_NAME = ".build.json"
 """What stands in the folder of a build that is not finished."""
 
@@ -80,7 +83,7 @@ def _check_folder(
         raise BuildError(
             f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
         )
-    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME}
+    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, REPORT_NAME}
     strangers = [path.name for path in out_dir.iterdir() if path.name not in ours]
     strangers += [
         f"{DATA_DIR}/{path.name}"
@@ -94,9 +97,11 @@ def _check_folder(
     if (out_dir / SET_NAME).exists():
         there = read_set(out_dir)
         other = str(there.recipe.get("id"))
+        left_out = {(clip.source, clip.clip) for clip in there.skipped}
         same = (
             there.recipe == recipe.model_dump(mode="json")
-            and list(there.inputs) == inputs_of(pairs)
+            and list(there.inputs)
+            == [clip for clip in inputs_of(pairs) if (clip.source, clip.clip) not in left_out]
             # A set of which clips were forgotten keeps its shards' names, though it may have fewer of them.
             and {shard.name for shard in there.shards} == {task.name for task in tasks}
         )
@@ -112,21 +117,28 @@ def _check_folder(
         )
 
 
-def finished(task: ShardTask) -> ShardSummary | None:
-    """Return the summary of a shard that an earlier run of this build finished, or None."""
+def finished(task: ShardTask) -> ShardResult | None:
+    """Return what an earlier run of this build made of a task, or None.
+
+    A shard that lacks clips is not finished for a build that is to fail on them.
+    """
     if not task.path.is_file():
         return None
+    skipped: list[SkippedInput] = []
     try:
         with closing(ShardReader(task.path)) as reader:
             if reader.metadata.get("plan") != task.digest():
                 return None
+            skipped = [SkippedInput(**clip) for clip in json.loads(reader.metadata.get("skipped", "[]"))]
         problems = verify_shard(task.path)
     except ShardError as error:
         problems = [str(error)]
     if problems:
         _logger.warning("%s; it is made again", problems[0])
         return None
-    return summarize_shard(task.path)
+    if skipped and task.on_error == "fail":
+        return None
+    return ShardResult(summarize_shard(task.path), tuple(skipped), {})
 
 
 def inputs_of(pairs: Sequence[PairPlan]) -> list[InputInfo]:

@@ -1,6 +1,6 @@
 """The plan of a build as values: which rows of which clip, and which clips of which shard."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +131,14 @@ def plan_rows(recipe: Recipe, record: ClipRecord) -> tuple[RowPlan, ...]:
         ) from error
 
 
-def plan_shards(recipe: Recipe, pairs: Sequence[PairPlan], *, out_dir: Path, store: Store) -> list[ShardTask]:
+def plan_shards(
+    recipe: Recipe,
+    pairs: Sequence[PairPlan],
+    *,
+    out_dir: Path,
+    store: Store,
+    on_error: Literal["fail", "skip"] = "fail",
+) -> list[ShardTask]:
     """Group pairs into shards: the next ``clips_per_shard`` clips of one split, in selection order."""
     by_split: dict[str, list[PairPlan]] = defaultdict(list)
     for pair in pairs:
@@ -141,8 +148,13 @@ def plan_shards(recipe: Recipe, pairs: Sequence[PairPlan], *, out_dir: Path, sto
         groups = chunked(by_split[split], recipe.clips_per_shard)
         for number, group in enumerate(groups):
             name = shard_name(split, number, len(groups))
-            tasks.append(ShardTask(name, split, tuple(group), recipe, out_dir, store.root))
+            tasks.append(ShardTask(name, split, tuple(group), recipe, out_dir, store.root, on_error))
     return tasks
+
+
+def pairs_by_split(pairs: Iterable[PairPlan]) -> dict[str, int]:
+    """Count the pairs of each split, splits by name."""
+    return dict(sorted(Counter(pair.split for pair in pairs).items()))
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

@@ -1,11 +1,19 @@
 """Commands that make and look at shard sets: ``build-pairs``, ``inspect``."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, app
+
+
+class OnError(StrEnum):
+    """What a clip that cannot be read does."""
+
+    fail = "fail"
+    skip = "skip"
 
 
 @app.command("build-pairs")
@@ -24,20 +32,35 @@ def build_pairs_command(
             help="Take exactly the clips of this recipes.lock, such as a shared one.",
         ),
     ] = None,
+    on_error: Annotated[
+        OnError, typer.Option("--on-error", help="A clip that cannot be read ends the build, or is left out.")
+    ] = OnError.fail,
+    strict_color: Annotated[
+        bool, typer.Option("--strict-color", help="Refuse clips whose matrix, range or such is guessed.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say rows, bytes, shards and a guess of the time; write nothing."),
+    ] = False,
+    as_json: JsonOption = False,
     manifest: ManifestOption = None,
     store: StoreOption = None,
 ) -> None:
     """Degrade the fetched clips of a recipe and write its shards.
 
-    Which clips it took, with their SHA-256 and splits, is written to recipes.lock in the data folder.
+    Which clips it took, with their SHA-256 and splits, is written to recipes.lock in the data folder; what the run did,
+    with seconds by stage and every clip that was left out, to build-report.json in the set's folder.
 
     \b
     Examples:
       sr-data build-pairs demo --out shards/
-      sr-data build-pairs cdvl-30 --out cdvl/ --workers 2
+      sr-data build-pairs cdvl-30 --out cdvl/ --workers 2 --on-error skip
       sr-data build-pairs cdvl-30 --out again/ --lock recipes.lock
+      sr-data build-pairs open-30 --out open/ --dry-run
     """
-    from sr_datasets.build import build_pairs
+    import json
+
+    from sr_datasets.build import build_pairs, estimate_build
     from sr_datasets.built import RECIPES_NAME, read_recipe_lock
     from sr_datasets.catalog import find_recipe
     from sr_datasets.cli.console import progress_on_stderr
@@ -47,14 +70,39 @@ def build_pairs_command(
     home, chosen = Store(store), find_recipe(recipe)
     path = lock_file or (home.root / RECIPES_NAME if locked else None)
     lock = read_recipe_lock(path, chosen.id) if path is not None else None
+    if dry_run:
+        with progress_on_stderr() as progress:
+            guess = estimate_build(chosen, store=home, workers=workers, lock=lock, progress=progress)
+        if as_json:
+            typer.echo(json.dumps(guess.to_json(), indent=1))
+            return
+        splits = ", ".join(f"{count} {split}" for split, count in guess.pairs.items())
+        typer.echo(f"{sum(guess.pairs.values())} pairs ({splits}), {guess.num_rows} rows")
+        typer.echo(f"{guess.num_shards} shards, about {human_bytes(guess.size_bytes)}")
+        typer.echo(
+            f"about {guess.seconds:.0f} s with {workers} workers: a guess from {guess.num_tried} clips that were tried"
+        )
+        return
     with progress_on_stderr() as progress:
         report = build_pairs(
-            chosen, out_dir=out_dir, store=home, workers=workers, lock=lock, progress=progress
+            chosen,
+            out_dir=out_dir,
+            store=home,
+            workers=workers,
+            lock=lock,
+            on_error=on_error.value,
+            strict_color=strict_color,
+            progress=progress,
         )
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+        return
     for clip in report.skipped[:10]:
         typer.echo(f"left out: {clip.source}/{clip.clip} {clip.reason}")
     if len(report.skipped) > 10:
         typer.echo(f"left out: {len(report.skipped) - 10} more, all named in {out_dir / 'sr-data.json'}")
+    for clip in report.failed:
+        typer.echo(f"left out, cannot be read: {clip.source}/{clip.clip}")
     num_pairs = sum(report.pairs.values())
     if lock is not None:
         typer.echo(f"the {num_pairs} clips of {path}")

@@ -1,0 +1,156 @@
+"""Clips that fail, dry runs and reports of a build."""
+
+import json
+
+import numpy as np
+import pytest
+from made import made_store, recipe_of
+
+from sr_datasets.build import REPORT_NAME, build_pairs, estimate_build
+from sr_datasets.errors import BuildError, StoreError
+from sr_datasets.inspect import inspect_set
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.sets import read_set
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    return made_store(tmp_path, monkeypatch)
+
+
+def rows_of(folder):
+    rows = {}
+    for path in sorted((folder / "data").glob("*.parquet")):
+        reader = ShardReader(path)
+        for number in range(reader.num_rows):
+            row = reader.read_row(number)
+            rows[row.sample_id] = row
+    return rows
+
+
+def spoil(store, clip):
+    """Break the marker of the clip's third frame, and let the store think that it verified those bytes."""
+    record = store.find("made", clip)
+    path = store.path_of(record)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"FRAME", data.index(b"FRAME", data.index(b"FRAME") + 1) + 1)] = ord("x")
+    path.write_bytes(data)
+    stat = path.stat()
+    file = record.files[0].model_copy(update={"mtime_ns": stat.st_mtime_ns})
+    store.put(record.model_copy(update={"files": (file,)}))
+
+
+def test_a_clip_that_cannot_be_read_ends_the_build(store, tmp_path):
+    spoil(store, "clip1")
+
+    with pytest.raises(Exception, match=r"clip1\.y4m"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
+
+    assert not (tmp_path / "out" / "sr-data.json").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_clip_left_out_moves_no_other_row_and_is_named_with_the_reason(store, tmp_path, workers):
+    recipe = recipe_of(tmp_path)
+    build_pairs(recipe, out_dir=tmp_path / "all", store=store)
+    whole = rows_of(tmp_path / "all")
+    spoil(store, "clip1")
+
+    report = build_pairs(recipe, out_dir=tmp_path / "out", store=store, on_error="skip", workers=workers)
+
+    (failed,) = report.failed
+    assert (failed.source, failed.clip) == ("made", "clip1")
+    assert "made/clip1" in failed.reason
+    assert str(tmp_path) not in failed.reason
+    left = rows_of(tmp_path / "out")
+    assert set(whole) - set(left) == {name for name in whole if "/clip1/" in name}
+    for name, row in left.items():
+        np.testing.assert_array_equal(row.hr, whole[name].hr)
+        np.testing.assert_array_equal(row.lr, whole[name].lr)
+    info = read_set(tmp_path / "out")
+    assert "clip1" in {clip.clip for clip in info.skipped}
+    assert "clip1" not in {clip.clip for clip in info.inputs}
+    assert info.rows == len(left) == report.num_rows
+    assert json.loads((tmp_path / "out" / REPORT_NAME).read_text())["failed"][0]["clip"] == "clip1"
+    inspect_set(tmp_path / "out", verify=True)
+
+
+def test_a_build_that_skipped_runs_again_and_one_that_must_not_skip_fails(store, tmp_path):
+    recipe = recipe_of(tmp_path)
+    spoil(store, "clip1")
+    first = build_pairs(recipe, out_dir=tmp_path / "out", store=store, on_error="skip")
+
+    again = build_pairs(recipe, out_dir=tmp_path / "out", store=store, on_error="skip")
+
+    assert again.num_reused == again.num_shards
+    assert again.failed == first.failed
+    assert again.content_digest == first.content_digest
+    with pytest.raises(Exception, match="clip1"):
+        build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+
+
+def test_a_clip_that_is_gone_is_left_out_too(store, tmp_path):
+    store.path_of(store.find("made", "clip2")).unlink()
+    with pytest.raises(StoreError, match="clip2"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
+
+    report = build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store, on_error="skip")
+
+    assert [clip.clip for clip in report.failed] == ["clip2"]
+
+
+def test_a_build_of_which_no_clip_can_be_read_is_an_error_all_the_same(store, tmp_path):
+    for number in range(5):
+        store.path_of(store.find("made", f"clip{number}")).unlink()
+
+    with pytest.raises(BuildError, match="none of its 5 clips"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store, on_error="skip")
+
+
+def test_the_report_counts_seconds_by_stage(store, tmp_path):
+    report = build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
+
+    assert set(report.seconds) == {"decode", "degrade", "write", "wall"}
+    assert all(seconds > 0 for seconds in report.seconds.values())
+    written = json.loads((tmp_path / "out" / REPORT_NAME).read_text())
+    assert written["rows"] == 60
+    assert {"numpy", "av", "sr-datasets"} <= set(written["packages"])
+
+
+def test_a_dry_run_says_what_a_build_writes_and_writes_nothing(store, tmp_path):
+    recipe = recipe_of(tmp_path)
+
+    guess = estimate_build(recipe, store=store)
+
+    assert not (tmp_path / "out").exists()
+    report = build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+    assert guess.num_rows == report.num_rows
+    assert guess.pairs == report.pairs
+    assert guess.num_shards == report.num_shards
+    assert 0 < guess.size_bytes < report.size_bytes
+    assert guess.seconds > 0
+
+
+def test_hr_of_a_source_that_is_not_pristine_is_the_shrunken_frame(store, tmp_path):
+    from sr_datasets.degrade import degrade_frame
+    from sr_datasets.recipe import Bicubic, HrStep
+    from sr_datasets.video import open_clip
+
+    recipe = recipe_of(tmp_path, hr=HrStep(downscale=2), scale=2)
+    build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+
+    rows = rows_of(tmp_path / "out")
+    assert len(rows) == 60
+    for row in rows.values():
+        record = store.find("made", row.clip)
+        with open_clip(store.path_of(record), record.info) as reader:
+            luma = reader.frame_at(row.frame_indices[0]).planes[0][np.newaxis]
+        height, width = (side // 4 * 4 for side in luma.shape[1:])
+        hr = degrade_frame(luma[:, :height, :width], Bicubic(), 2)
+        lr = degrade_frame(hr, Bicubic(), 2)
+        size = row.lr.shape[1]
+        np.testing.assert_array_equal(
+            row.hr,
+            hr[:, 2 * row.top : 2 * (row.top + size), 2 * row.left : 2 * (row.left + size)],
+        )
+        np.testing.assert_array_equal(row.lr, lr[:, row.top : row.top + size, row.left : row.left + size])
