@@ -20,6 +20,25 @@ HexSha1 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 HexMd5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Url = Annotated[str, Field(pattern=r"^https?://\S+$")]
 Answer = Literal["yes", "no", "unstated"]
+Transfer = Literal[
+    "bt709",
+    "gamma22",
+    "gamma28",
+    "smpte170m",
+    "smpte240m",
+    "linear",
+    "log100",
+    "log316",
+    "iec61966-2-4",
+    "bt1361e",
+    "iec61966-2-1",
+    "bt2020-10",
+    "bt2020-12",
+    "smpte2084",
+    "smpte428",
+    "arib-std-b67",
+]
+"""Transfer characteristics of ITU-T H.273 by FFmpeg's names."""
 
 
 class Status(StrEnum):
@@ -184,6 +203,12 @@ class ClipFacts(FileFacts):
     """Colour matrix as the publisher declares it."""
     range: Literal["limited", "full"] | None = None
     """Quantisation range as the publisher declares it."""
+    transfer: Transfer | None = None
+    """Transfer characteristic as the publisher declares it, by FFmpeg's name."""
+    siting: Literal["left", "center", "topleft"] | None = None
+    """Where subsampled chroma lies, as the publisher declares it."""
+    field_order: Literal["top", "bottom"] | None = None
+    """Which field of an interlaced frame was taken first, as the publisher declares it."""
     pristine: Answer = "unstated"
     """Is the clip free of lossy coding?"""
     license: str | None = None
@@ -379,6 +404,8 @@ class VideoInfo(Model):
     """How its lines were taken: each frame at one moment, or its odd and even rows at two."""
     scan_from: Literal["tagged", "detected", "unknown"] = "unknown"
     """How that is known: by the stream, or by a look at the frames (``video.scan``)."""
+    field_order: Literal["top", "bottom", "unknown"] = "unknown"
+    """Which field of an interlaced frame was taken first, by the stream."""
     color: ColorTags
     """What the samples mean."""
 

@@ -19,6 +19,17 @@ What samples mean is declared by the manifest, or else tagged by the stream, or 
 
 from sr_datasets.video.base import ClipReader, Frame, Plane
 from sr_datasets.video.probe import probe
-from sr_datasets.video.reader import open_clip
+from sr_datasets.video.reader import open_clip, refuse_interlaced
+from sr_datasets.video.tags import guessed_facts, row_tags, with_declared
 
-__all__ = ["ClipReader", "Frame", "Plane", "open_clip", "probe"]
+__all__ = [
+    "ClipReader",
+    "Frame",
+    "Plane",
+    "guessed_facts",
+    "open_clip",
+    "probe",
+    "refuse_interlaced",
+    "row_tags",
+    "with_declared",
+]

@@ -41,6 +41,8 @@ _CENTERED_CODECS = {"mjpeg", "mjpegb", "mpeg1video", "h261", "h263", "flv1"}
 _MARKING_CODECS = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4", "vc1", "prores", "dnxhd", "dvvideo", "mjpeg"}
 _PROGRESSIVE_CODECS = {"vp8", "vp9", "av1", "libdav1d", "libaom-av1", "gif", "apng", "png", "webp"}
 _FIELD_ORDER_PROGRESSIVE = 1  # AVFieldOrder; 0 is unknown, above 1 are the interlaced orders
+# AV_FIELD_TT, BB, TB (coded top first, shown bottom first) and BT.
+_FIELD_ORDERS: dict[int, Literal["top", "bottom"]] = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
 
 
 def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> VideoInfo:
@@ -106,6 +108,7 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
             chroma_log2_y=pixels.log2_y,
             time_base=source.time_base,
             scan=_scan(stream.codec_context, interlaced=interlaced),
+            field_order=_FIELD_ORDERS.get(int(stream.codec_context.field_order), "unknown"),
             color=color_tags(
                 path,
                 pixels,

@@ -101,7 +101,7 @@ def planes_of(path: Path, frame: VideoFrame, shape: Shape, index: int) -> tuple[
     """
     sizes = shape.stored.stored_shapes(frame.width, frame.height)
     try:
-        planes = shape.stored.unpack(_stored(frame, sizes), frame.width, frame.height)
+        planes = shape.stored.unpack(stored_planes(frame, sizes), frame.width, frame.height)
     except TransparentError:
         raise DecodeError(
             f"{path}: frame {index} is partly transparent, so it has no colour without a background. "
@@ -118,10 +118,10 @@ def _turn(plane: Plane, shape: Shape) -> Plane:
     return plane[::-1] if shape.flipped_y else plane
 
 
-def _stored(frame: VideoFrame, sizes: Sequence[tuple[int, int]]) -> list[RawPlane]:
+def stored_planes(frame: VideoFrame, sizes: Sequence[tuple[int, int]]) -> list[RawPlane]:
     """Return each stored plane as a view that keeps its AVFrame, and so its memory, alive."""
     if any(plane.line_size < 0 for plane in frame.planes):  # rows stored from the bottom up, as in old AVI
-        return [plane[::-1] for plane in _stored(_mirrored(frame), sizes)]
+        return [plane[::-1] for plane in stored_planes(_mirrored(frame), sizes)]
     planes = []
     for plane, (rows, row_bytes) in zip(frame.planes, sizes, strict=True):
         memory: Any = plane  # a buffer, though its stub does not say so

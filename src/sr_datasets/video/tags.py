@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sr_datasets.errors import DecodeError
-from sr_datasets.manifest import Clip, ColorTags
+from sr_datasets.manifest import Clip, ColorTags, VideoInfo
 from sr_datasets.video.formats import PixelFormat
 
 Matrix = Literal["bt601", "bt709", "bt2020nc", "rgb"]
@@ -107,13 +107,18 @@ def color_tags(
         range_, range_from = tags.range, "tagged"
     else:
         range_, range_from = "full" if picture else "limited", "guessed"
-    if tags.transfer in _TRANSFERS:
+    transfer: str
+    if clip is not None and clip.transfer is not None:
+        transfer, transfer_from = clip.transfer, "declared"
+    elif tags.transfer in _TRANSFERS:
         transfer, transfer_from = _TRANSFERS[tags.transfer], "tagged"
     else:
         transfer, transfer_from = ("iec61966-2-1" if pixels.model == "rgb" or picture else "bt709"), "guessed"
     siting: Siting
     if pixels.model != "yuv" or (pixels.log2_x, pixels.log2_y) == (0, 0):
         siting, siting_from = "none", "tagged"
+    elif clip is not None and clip.siting is not None:
+        siting, siting_from = clip.siting, "declared"
     elif tags.siting is not None:
         siting, siting_from = tags.siting, "tagged"
     else:
@@ -155,3 +160,89 @@ def _matrix(
     if tags.transfer in (14, 15, 16, 18):
         return "bt2020nc", "guessed"
     return ("bt709" if height >= 720 or width >= 1280 else "bt601"), "guessed"
+
+
+def row_tags(
+    info: VideoInfo,
+    color: Literal["y", "rgb", "yuv420"],
+    *,
+    rgb_from_yuv: Literal["exact", "swscale-default"] = "exact",
+) -> dict[str, str]:
+    """Return what the rows of a clip say of their samples: the columns of ``shards.schema.Row``.
+
+    Args:
+        info: What the clip says of itself.
+        color: What the rows hold.
+        rgb_from_yuv: Who makes ``rgb`` of Y'CbCr.
+
+    Returns:
+        matrix, range, transfer, siting, each with ``_from``, and chroma_filter.
+    """
+    tags: dict[str, str] = {**info.color.model_dump(mode="json"), "chroma_filter": "none"}
+    if info.model == "rgb" and color == "y":
+        # Luma of pictures is our own computation: MATLAB's rgb2ycbcr, whatever the file says.
+        tags |= {"matrix": "bt601", "range": "limited", "matrix_from": "declared", "range_from": "declared"}
+    if info.model == "yuv" and color == "rgb":
+        if rgb_from_yuv == "swscale-default":
+            # Where the ffmpeg command is told nothing it takes BT.601 and limited, at every size.
+            if tags["matrix_from"] == "guessed":
+                tags["matrix"] = "bt601"
+            if tags["range_from"] == "guessed":
+                tags["range"] = "limited"
+            tags["chroma_filter"] = "swscale-default"
+        elif info.chroma_log2_x or info.chroma_log2_y:
+            tags["chroma_filter"] = "linear"
+    return tags
+
+
+def with_declared(info: VideoInfo, clip: Clip) -> VideoInfo:
+    """Return what is known of a clip, with what its manifest declares now.
+
+    A record keeps what the manifest declared when the clip came in; the manifest may say more since.
+    Samples without a matrix (RGB), or without subsampled chroma, keep having none.
+    """
+    declared: dict[str, str | None] = {"transfer": clip.transfer}
+    if info.model != "rgb":
+        declared["range"] = clip.range
+        declared["matrix"] = None if clip.matrix == "rgb" else clip.matrix
+    if info.color.siting != "none":
+        declared["siting"] = clip.siting
+    changed: dict[str, str] = {}
+    for fact, value in declared.items():
+        if value is not None:
+            changed |= {fact: value, f"{fact}_from": "declared"}
+    return info.model_copy(update={"color": info.color.model_copy(update=changed)})
+
+
+_RULES = {
+    "matrix": "by size: bt709 from 720 rows or 1280 columns, bt601 below; bt2020nc where the transfer is PQ or HLG",
+    "range": "limited for video, full for pictures",
+    "transfer": "bt709 for video, iec61966-2-1 (sRGB) for RGB and pictures",
+    "siting": "by the custom of the codec or format",
+}
+
+
+def guessed_facts(
+    info: VideoInfo,
+    color: Literal["y", "rgb", "yuv420"],
+    *,
+    rgb_from_yuv: Literal["exact", "swscale-default"] = "exact",
+) -> tuple[str, ...]:
+    """Name what rows of this clip would state of their samples by a guess; ``--strict-color`` refuses them.
+
+    Every fact that a row states counts, also one that changes no sample of this colour (the matrix of
+    ``y``): whoever reads the row takes it for known. Of luma of RGB, matrix and range are our own
+    computation, and so known.
+
+    Returns:
+        A sentence for each, which ends with the field of the manifest that settles it. Empty: all is
+        declared or tagged.
+    """
+    tags = row_tags(info, color, rgb_from_yuv=rgb_from_yuv)
+    swscale = tags["chroma_filter"] == "swscale-default"
+    rules = _RULES | ({"matrix": "as the ffmpeg command does"} if swscale else {})
+    return tuple(
+        f"{fact} {tags[fact]} is guessed ({rules[fact]}): declare `{fact}`"
+        for fact in _RULES
+        if tags[f"{fact}_from"] == "guessed"
+    )

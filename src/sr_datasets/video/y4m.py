@@ -34,6 +34,7 @@ class _Header:
     frame_rate: Fraction | None
     pixels: PixelFormat
     scan: Literal["progressive", "interlaced", "unknown"]
+    field_order: Literal["top", "bottom", "unknown"]
     range: Range | None
     siting: Siting | None
     num_bytes: int
@@ -65,6 +66,7 @@ def probe_y4m(path: Path, clip: Clip | None) -> VideoInfo:
         chroma_log2_y=pixels.log2_y,
         time_base=tick_of(frame_rate),
         scan=header.scan,
+        field_order=header.field_order,
         color=color_tags(
             path,
             pixels,
@@ -209,6 +211,7 @@ def _read_header(path: Path, file: BinaryIO) -> _Header:
     scan: Literal["progressive", "interlaced", "unknown"] = "unknown"
     if tags.get("I", "?") != "?":
         scan = "progressive" if tags["I"] == "p" else "interlaced"
+    orders: dict[str, Literal["top", "bottom", "unknown"]] = {"t": "top", "b": "bottom"}
     ranges: dict[str, Range] = {"FULL": "full", "LIMITED": "limited"}
     return _Header(
         width=width,
@@ -216,6 +219,7 @@ def _read_header(path: Path, file: BinaryIO) -> _Header:
         frame_rate=_rate(path, tags.get("F", "0:0")),
         pixels=pixels,
         scan=scan,
+        field_order=orders.get(tags.get("I", "?"), "unknown"),
         range=ranges.get(extras.get("COLORRANGE", "")),
         siting=siting,
         num_bytes=len(line) + 1,
