@@ -2,15 +2,20 @@
 
 The draws of a row are a pure function of the seed, the row's name and the purpose. They do not depend
 on which rows were drawn before, on the number of workers, or on NumPy's version: the bits are those of
-Philox4x64-10 (Salmon et al., SC 2011), whose raw stream NumPy keeps (NEP 19), and bounded integers come
-from a rule of our own, since ``numpy.random.Generator`` may change its streams between versions.
+Philox4x64-10 (Salmon et al., SC 2011), whose raw stream NumPy keeps (NEP 19), and integers, fractions and normal
+variates come from rules of our own, since ``numpy.random.Generator`` may change its streams between versions.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
+from sr_datasets.exact import normal_quantile
 from sr_datasets.keys import digest_of
 
 _MASK = (1 << 64) - 1
+_WORDS_PER_BLOCK = 4  # one step of Philox4x64 gives four words
 
 
 class KeyedDraws:
@@ -23,8 +28,8 @@ class KeyedDraws:
     """
 
     def __init__(self, *parts: str | int) -> None:
-        key = int.from_bytes(digest_of(*parts)[:16], "little")
-        self._bits = np.random.Philox(key=key)
+        self._key = int.from_bytes(digest_of(*parts)[:16], "little")
+        self._bits = np.random.Philox(key=self._key)
 
     def below(self, bound: int) -> int:
         """Return an integer of [0, bound), each with the same probability.
@@ -42,3 +47,60 @@ class KeyedDraws:
             product = int(self._bits.random_raw()) * bound
             if product & _MASK >= unfair:
                 return product >> 64
+
+    def uniform(self) -> float:
+        """Return a fraction of [0, 1): the high 53 bits of a raw word, over 2**53."""
+        return (int(self._bits.random_raw()) >> 11) * 2.0**-53
+
+    def between(self, low: float, high: float) -> float:
+        """Return ``low + (high - low) * uniform()``, never above ``high``."""
+        return min(low + (high - low) * self.uniform(), high)
+
+    def choice(self, weights: Sequence[float]) -> int:
+        """Return an index, each with its share of the weights' sum; one fraction is drawn.
+
+        Raises:
+            ValueError: There is no weight, one is negative, or all are 0.
+        """
+        total = 0.0
+        for weight in weights:
+            if not weight >= 0:
+                raise ValueError(f"a weight is {weight}, must be at least 0")
+            total += weight
+        if not total > 0:
+            raise ValueError("at least one weight must be above 0")
+        reached, sought = 0.0, self.uniform() * total
+        for index, weight in enumerate(weights):
+            reached += weight
+            if sought < reached:
+                return index
+        # The product was rounded up to the sum: the last that can be chosen.
+        return max(index for index, weight in enumerate(weights) if weight > 0)
+
+    def raws_at(self, first: int, count: int) -> npt.NDArray[np.uint64]:
+        """Return words of the stream from its word ``first``, wherever the other draws stand.
+
+        Args:
+            first: Place of the first word, from 0.
+            count: How many.
+
+        Returns:
+            ``(count,)`` uint64.
+        """
+        block, skipped = divmod(first, _WORDS_PER_BLOCK)
+        bits = np.random.Philox(key=self._key, counter=block)
+        words: npt.NDArray[np.uint64] = bits.random_raw(count + skipped)[skipped:]
+        return words
+
+
+def to_uniforms(raws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Return fractions of [0, 1): the high 53 bits of each raw word, over 2**53."""
+    return (raws >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def to_normals(raws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """Return standard normal variates: the quantile of the middle of one of 2**52 equal parts of (0, 1).
+
+    The high 52 bits of each raw word say which part. The variates lie within 8.21.
+    """
+    return normal_quantile(((raws >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)
