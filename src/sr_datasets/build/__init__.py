@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-from sr_datasets import __version__
 from sr_datasets.build.choosing import Chosen, choose_pairs
 from sr_datasets.build.cutting import ShardResult, build_shard, iter_groups
 from sr_datasets.build.estimating import BuildEstimate, estimate_build
@@ -30,6 +28,7 @@ from sr_datasets.build.folder import (
     locked_folder,
     own_folder,
 )
+from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import (
     PairPlan,
     ShardTask,
@@ -38,6 +37,7 @@ from sr_datasets.build.planning import (
     plan_rows,
     plan_shards,
 )
+from sr_datasets.build.rederiving import RederiveReport, rederive_set
 from sr_datasets.built import (
     RECIPES_NAME,
     LockedClip,
@@ -67,6 +67,7 @@ __all__ = [
     "BuildReport",
     "Chosen",
     "PairPlan",
+    "RederiveReport",
     "ShardTask",
     "build_pairs",
     "build_shard",
@@ -78,12 +79,10 @@ __all__ = [
     "plan_digest",
     "plan_rows",
     "plan_shards",
+    "rederive_set",
 ]
 
 _logger = logging.getLogger(__name__)
-
-_PACKAGES = ("numpy", "pyarrow", "av", "pillow")
-"""What the bytes of a shard can depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +192,7 @@ def build_pairs(
             index=write_index(out_dir, in_order),
             inputs=[clip for clip in inputs_of(pairs) if (clip.source, clip.clip) not in names],
             skipped=[*chosen.skipped, *failed],
-            packages=_packages(),
+            packages=packages_of(recipe),
         )
         report = BuildReport(
             out_dir=out_dir,
@@ -216,10 +215,6 @@ def build_pairs(
         write_set_json(out_dir, info)
     _lock_list(recipe, pairs, store, progress)
     return report
-
-
-def _packages() -> dict[str, str]:
-    return {"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}}
 
 
 def _seconds(results: Iterable[ShardResult], *, wall: float) -> dict[str, float]:
