@@ -39,6 +39,7 @@ HEAVY = {
     "jinja2": {"report"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "scenedetect": {"build"},
 }
 
 

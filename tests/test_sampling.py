@@ -7,9 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_datasets.sampling import ClipSize, KeyedDraws, deal, digest_of, grid_rows, keyed_order, uniform_rows
+from sr_datasets.sampling import (
+    ClipSize,
+    KeyedDraws,
+    Patch,
+    RowPlan,
+    Space,
+    deal,
+    digest_of,
+    grid_rows,
+    keyed_order,
+    uniform_rows,
+)
 
 CLIP = ClipSize("xiph", "akiyo_cif", width=352, height=288, num_frames=300)
+
+
+def drawn(
+    clip: ClipSize, *, count: int, lr_size: int, scale: int, window: int, seed: int, step: int = 1
+) -> tuple[RowPlan, ...]:
+    return uniform_rows(Space(clip, Patch(lr_size, scale, window, step)), count=count, seed=seed)
 
 
 def test_key_is_the_head_of_a_hash_over_length_prefixed_parts():
@@ -58,16 +75,16 @@ def test_positions_of_yuv420_are_even_on_the_lr_grid(scale: int):
     assert (height % 2, width % 2) == (0, 0)
     assert 0 <= 289 - height * scale < 2 * scale
 
-    drawn = uniform_rows(clip, count=400, lr_size=16, scale=scale, window=3, seed=1)
-    dense = grid_rows(clip, lr_size=16, stride=14, scale=scale, frame_step=4)
+    found = drawn(clip, count=400, lr_size=16, scale=scale, window=3, seed=1)
+    dense = grid_rows(Space(clip, Patch(16, scale)), stride=14, frame_step=4)
 
-    for row in (*drawn, *dense):
+    for row in (*found, *dense):
         assert (row.top % 2, row.left % 2) == (0, 0)
         assert row.top + 16 <= height
         assert row.left + 16 <= width
-    assert {row.top for row in drawn} >= {0, height - 16} or scale == 2  # both ends are drawn
+    assert {row.top for row in found} >= {0, height - 16} or scale == 2  # both ends are drawn
     with pytest.raises(ValueError, match="multiples of 2, and the stride is 7"):
-        grid_rows(clip, lr_size=16, stride=7, scale=scale, frame_step=1)
+        grid_rows(Space(clip, Patch(16, scale)), stride=7, frame_step=1)
 
 
 @given(
@@ -79,7 +96,7 @@ def test_positions_of_yuv420_are_even_on_the_lr_grid(scale: int):
 )
 def test_every_uniform_patch_lies_inside_its_clip_and_stands_once(width, height, num_frames, scale, window):
     clip = ClipSize("s", "c", width, height, num_frames)
-    rows = uniform_rows(clip, count=20, lr_size=8, scale=scale, window=window, seed=1)
+    rows = drawn(clip, count=20, lr_size=8, scale=scale, window=window, seed=1)
 
     for row in rows:
         assert 0 <= row.top <= height // scale - 8
@@ -91,15 +108,15 @@ def test_every_uniform_patch_lies_inside_its_clip_and_stands_once(width, height,
 
 
 def test_more_rows_do_not_move_the_earlier_ones():
-    few = uniform_rows(CLIP, count=10, lr_size=32, scale=3, window=1, seed=0)
-    many = uniform_rows(CLIP, count=30, lr_size=32, scale=3, window=1, seed=0)
+    few = drawn(CLIP, count=10, lr_size=32, scale=3, window=1, seed=0)
+    many = drawn(CLIP, count=30, lr_size=32, scale=3, window=1, seed=0)
 
     assert many[:10] == few
 
 
 def test_another_seed_or_clip_draws_other_patches():
     def draw(clip, seed):
-        return uniform_rows(clip, count=10, lr_size=32, scale=3, window=1, seed=seed)
+        return drawn(clip, count=10, lr_size=32, scale=3, window=1, seed=seed)
 
     other = ClipSize("xiph", "foreman_cif", 352, 288, 300)
     assert draw(CLIP, 0) != draw(CLIP, 1)
@@ -108,23 +125,25 @@ def test_another_seed_or_clip_draws_other_patches():
 
 def test_a_clip_with_just_enough_patches_gives_them_all():
     clip = ClipSize("s", "c", 30, 27, 1)  # LR 10 x 9, patches of 8: 3 x 2 places
-    rows = uniform_rows(clip, count=6, lr_size=8, scale=3, window=1, seed=0)
+    rows = drawn(clip, count=6, lr_size=8, scale=3, window=1, seed=0)
 
     assert {(row.top, row.left) for row in rows} == {(top, left) for top in range(2) for left in range(3)}
-    with pytest.raises(ValueError, match="6 different patches"):
-        uniform_rows(clip, count=7, lr_size=8, scale=3, window=1, seed=0)
+    with pytest.raises(
+        ValueError, match=r"has 6 patches that fit \(8x8 LR pixels at x3\), the recipe asks for 7"
+    ):
+        drawn(clip, count=7, lr_size=8, scale=3, window=1, seed=0)
 
 
 def test_a_clip_too_small_or_too_short_says_its_numbers():
     with pytest.raises(ValueError, match=r"352x288.*LR of 88x72 at x4.*100x100 LR"):
-        uniform_rows(CLIP, count=1, lr_size=100, scale=4, window=1, seed=0)
+        drawn(CLIP, count=1, lr_size=100, scale=4, window=1, seed=0)
     with pytest.raises(ValueError, match="300 frames, fewer than the window of 301"):
-        uniform_rows(CLIP, count=1, lr_size=10, scale=4, window=301, seed=0)
+        drawn(CLIP, count=1, lr_size=10, scale=4, window=301, seed=0)
 
 
 def test_grid_covers_the_lr_frame_in_raster_order():
     clip = ClipSize("t91", "t1", width=197, height=176, num_frames=1)  # LR 65 x 58
-    rows = grid_rows(clip, lr_size=17, stride=14, scale=3, frame_step=1)
+    rows = grid_rows(Space(clip, Patch(17, 3)), stride=14, frame_step=1)
 
     assert [(row.top, row.left) for row in rows] == [
         (top, left) for top in (0, 14, 28) for left in (0, 14, 28, 42)

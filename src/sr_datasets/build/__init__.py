@@ -162,7 +162,7 @@ def build_pairs(
     """
     progress = progress or Silent()
     start = perf_counter()
-    chosen = choose_pairs(recipe, store, lock=lock, progress=progress)
+    chosen = choose_pairs(recipe, store, lock=lock, workers=workers, on_error=on_error, progress=progress)
     pairs = chosen.pairs
     tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store, on_error=on_error)
     with disk_errors(f"building into {out_dir}", out_dir), own_folder(recipe, pairs, tasks, out_dir):

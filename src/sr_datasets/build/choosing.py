@@ -4,22 +4,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from sr_datasets import catalog
-from sr_datasets.build.planning import PairPlan, plan_rows, some
+from sr_datasets.build.analysing import analyse_clips, planned_rows
+from sr_datasets.build.planning import PairPlan, some
 from sr_datasets.built import (
     RecipeLock,
     settings_of,
 )
-from sr_datasets.errors import BuildError, StoreError, nearest_names
+from sr_datasets.errors import BuildError, DecodeError, StoreError, nearest_names
 from sr_datasets.facts import facts_of, judge, parse_where
+from sr_datasets.fetch.youtube.names import piece_of
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import ClipFilter, Recipe
-from sr_datasets.sampling import (
-    deal,
-    keyed_order,
-)
+from sr_datasets.sampling import deal, deal_together, keyed_order, shares
 from sr_datasets.shards.sets import (
     SkippedInput,
 )
@@ -37,7 +37,13 @@ class Chosen:
 
 
 def choose_pairs(
-    recipe: Recipe, store: Store, *, lock: RecipeLock | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    store: Store,
+    *,
+    lock: RecipeLock | None = None,
+    workers: int = 1,
+    on_error: Literal["fail", "skip"] = "fail",
+    progress: Progress | None = None,
 ) -> Chosen:
     """Choose the recipe's clips, deal them to splits, and count their rows.
 
@@ -45,14 +51,31 @@ def choose_pairs(
         recipe: What to build.
         store: Where the clips lie.
         lock: The list of clips to take in place of what the recipe would choose.
+        workers: Processes that analyse clips, where the sampling looks at the pictures.
+        on_error: What a clip that cannot be analysed does: end the work, or be left out and listed.
         progress: Told what a user may not expect: fewer clips than asked for.
 
     Raises:
         BuildError: No clip fits, a clip is too small or too short for the sampling, or clips differ in depth.
         StoreError: A clip is not in the store, and the recipe does not say ``present_only``.
+        DecodeError: A clip must be analysed and cannot be read.
     """
+    progress = progress or Silent()
     if lock is not None:
-        return Chosen(_locked_pairs(recipe, store, lock))
+        locked = _locked_clips(recipe, store, lock)
+        unread = _analysed(
+            recipe, [(clip, record) for clip, record, _ in locked], store, workers, on_error, progress
+        )
+        return Chosen(
+            [
+                PairPlan(clip, record, split, num_rows=len(planned_rows(recipe, clip, record, store)))
+                for clip, record, split in locked
+                if _name(record) not in unread
+            ],
+            tuple(
+                _skipped(record, unread[_name(record)]) for _, record, _ in locked if _name(record) in unread
+            ),
+        )
     chosen, skipped = _candidates(recipe, store)
     if recipe.order == "keyed":
         chosen = keyed_order(chosen, lambda item: (item[1].source, item[1].clip), seed=recipe.seed)
@@ -71,14 +94,40 @@ def choose_pairs(
             _skipped(record, f"the recipe takes {recipe.limit}") for _, record in chosen[recipe.limit :]
         ]
         chosen = chosen[: recipe.limit]
+    unread = _analysed(recipe, chosen, store, workers, on_error, progress)
+    skipped += [_skipped(record, unread[_name(record)]) for _, record in chosen if _name(record) in unread]
+    chosen = [(clip, record) for clip, record in chosen if _name(record) not in unread]
     records = [record for _, record in chosen]
     _check_depths(recipe, records)
-    splits = _splits_of(recipe, records, progress or Silent())
-    pairs = [
-        PairPlan(clip, record, split, num_rows=len(plan_rows(recipe, record)))
-        for (clip, record), split in zip(chosen, splits, strict=True)
-    ]
+    pairs = []
+    for (clip, record), split in zip(chosen, _splits_of(recipe, records, progress), strict=True):
+        if split is None:
+            skipped.append(_skipped(record, f"the splits take {sum(recipe.split.counts.values())}"))
+        else:
+            rows = planned_rows(recipe, clip, record, store)
+            pairs.append(PairPlan(clip, record, split, num_rows=len(rows)))
     return Chosen(pairs, tuple(sorted(skipped, key=lambda clip: (clip.source, clip.clip))))
+
+
+def _name(record: ClipRecord) -> str:
+    return f"{record.source}/{record.clip}"
+
+
+def _analysed(
+    recipe: Recipe,
+    clips: Sequence[tuple[Clip, ClipRecord]],
+    store: Store,
+    workers: int,
+    on_error: Literal["fail", "skip"],
+    progress: Progress,
+) -> dict[str, str]:
+    """Make what analyses are missing and return the clips to leave out, each with the reason."""
+    unread = analyse_clips(recipe, clips, store, workers=workers, progress=progress)
+    if unread and (on_error == "fail" or len(unread) == len(clips)):
+        raise DecodeError(next(iter(unread.values())))
+    for name, reason in unread.items():
+        progress.log(f"left out: {name}: {reason}")
+    return unread
 
 
 def _skipped(record: ClipRecord, reason: str) -> SkippedInput:
@@ -99,8 +148,8 @@ def _check_depths(recipe: Recipe, records: Sequence[ClipRecord]) -> None:
         )
 
 
-def _locked_pairs(recipe: Recipe, store: Store, lock: RecipeLock) -> list[PairPlan]:
-    """Return the pairs of a list, or refuse: another recipe, a clip that is missing, other bytes."""
+def _locked_clips(recipe: Recipe, store: Store, lock: RecipeLock) -> list[tuple[Clip, ClipRecord, str]]:
+    """Return the clips of a list with their splits, or refuse: another recipe, a clip that is missing, other bytes."""
     settings = settings_of(recipe)
     if settings != lock.settings:
         names = sorted(
@@ -128,15 +177,7 @@ def _locked_pairs(recipe: Recipe, store: Store, lock: RecipeLock) -> list[PairPl
     imported = catalog.imported_clips(records.values())
     selected = catalog.select([clip.name for clip in lock.clips], imported=imported)
     clips = {item.id: item.clip for item in selected}
-    return [
-        PairPlan(
-            clips[clip.name],
-            records[clip.name],
-            clip.split,
-            num_rows=len(plan_rows(recipe, records[clip.name])),
-        )
-        for clip in lock.clips
-    ]
+    return [(clips[clip.name], records[clip.name], clip.split) for clip in lock.clips]
 
 
 def _candidates(recipe: Recipe, store: Store) -> tuple[list[tuple[Clip, ClipRecord]], list[SkippedInput]]:
@@ -193,16 +234,47 @@ def _may_fit(where: ClipFilter, clip: Clip) -> bool:
     )
 
 
-def _splits_of(recipe: Recipe, records: Sequence[ClipRecord], progress: Progress) -> list[str]:
-    if counts := recipe.split.counts:
-        dealt = deal(len(records), counts)
-        if any(dealt[name] != count for name, count in counts.items() if count != -1):
-            progress.log(
-                f"{recipe.id}: {len(records)} clips are fewer than the split counts ask for; dealt in proportion: "
-                + ", ".join(f"{count} {name}" for name, count in dealt.items())
-            )
-        return [name for name, count in dealt.items() for _ in range(count)][: len(records)]
-    names = [f"{record.source}/{record.clip}" for record in records]
+def _splits_of(recipe: Recipe, records: Sequence[ClipRecord], progress: Progress) -> list[str | None]:
+    """Return the split of each clip; None for what no split has room for."""
+    if recipe.split.clips:
+        return [*_splits_by_name(recipe, records)]
+    asked = recipe.split.counts
+    dealt = deal(len(records), asked) if asked else shares(len(records), recipe.split.ratios)
+    if any(dealt[name] != count for name, count in asked.items() if count != -1):
+        progress.log(
+            f"{recipe.id}: {len(records)} clips are fewer than the split counts ask for; dealt in proportion: "
+            + ", ".join(f"{count} {name}" for name, count in dealt.items())
+        )
+    splits = deal_together(_originals(records), dealt)
+    got = {name: splits.count(name) for name in dealt}
+    if got != dealt:
+        progress.log(
+            f"{recipe.id}: pieces of one video stay in one split: "
+            + ", ".join(f"{count} {name}" for name, count in got.items())
+        )
+    return splits
+
+
+def _originals(records: Sequence[ClipRecord]) -> list[str]:
+    """Return for each clip what it was taken from: pieces of one YouTube video, and clips of the same bytes, share it."""
+    named = [f"youtube {piece.youtube_id}" if (piece := piece_of(record.clip)) else "" for record in records]
+    # Two pieces may have the same bytes under names of two videos: all of it goes together then.
+    first: dict[str, str] = {}
+    joined: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while joined.get(name, name) != name:
+            name = joined[name]
+        return name
+
+    for record, name in zip(records, named, strict=True):
+        original = root(name or record.sha256)
+        joined[original] = root(first.setdefault(record.sha256, original))
+    return [root(name or record.sha256) for record, name in zip(records, named, strict=True)]
+
+
+def _splits_by_name(recipe: Recipe, records: Sequence[ClipRecord]) -> list[str]:
+    names = [_name(record) for record in records]
     owners: dict[str, list[str]] = {name: [] for name in names}
     for split, patterns in recipe.split.clips.items():
         for pattern in patterns:
@@ -222,6 +294,15 @@ def _splits_of(recipe: Recipe, records: Sequence[ClipRecord], progress: Progress
             found = f"in {' and '.join(splits)}" if splits else "in no split"
             raise BuildError(
                 f"recipe {recipe.id}: {name} is {found}; each clip belongs to exactly one. Edit `split`."
+            )
+    first: dict[str, str] = {}
+    for name, original in zip(names, _originals(records), strict=True):
+        other = first.setdefault(original, name)
+        if owners[other] != owners[name]:
+            raise BuildError(
+                f"recipe {recipe.id}: {other} is in split {owners[other][0]} and {name} in {owners[name][0]}, but they are "
+                "pieces of one video, or have the same bytes: what is learned on one would be measured on the other. Edit "
+                "`split`."
             )
     return [owners[name][0] for name in names]
 

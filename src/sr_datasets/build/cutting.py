@@ -10,16 +10,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from sr_datasets.build.analysing import planned_rows
 from sr_datasets.build.frames import Coded, HrFrame, LrFrames, PerFrame, Planes
-from sr_datasets.build.planning import PairPlan, ShardTask, plan_rows
+from sr_datasets.build.planning import PairPlan, ShardTask
 from sr_datasets.degrade import Degrader, Drawn, Region
 from sr_datasets.errors import DecodeError, StoreError
 from sr_datasets.manifest import VideoInfo
-from sr_datasets.recipe import Recipe, UniformSampling
-from sr_datasets.sampling import (
-    RowPlan,
-    chunked,
-)
+from sr_datasets.recipe import Recipe
+from sr_datasets.sampling import RowPlan, row_groups
 from sr_datasets.shards.schema import MAX_GROUP_ROWS, Row
 from sr_datasets.shards.sets import (
     ShardSummary,
@@ -124,7 +122,7 @@ def iter_groups(
     Only the planned frames are decoded, but where a video codec needs all; a frame is let go before the
     next one comes.
     """
-    plan = plan_rows(recipe, pair.record)
+    plan = planned_rows(recipe, pair.clip, pair.record, store)
     info = pair.record.info
     watch = watch or Stopwatch()
 
@@ -143,7 +141,7 @@ def iter_groups(
                 wanted={index for row in plan for index in row.frame_indices},
                 key=(recipe.seed, pair.record.source, pair.record.clip),
             )
-    for part in chunked(plan, _rows_per_group(recipe, info)):
+    for part in row_groups(plan, _rows_per_group(recipe, info)):
         with watch.stage("decode"):
             reader = open_reader()
         with reader:
@@ -160,7 +158,7 @@ def _cut_rows(
     watch: Stopwatch,
 ) -> list[Row]:
     info = pair.record.info
-    hr_all = isinstance(recipe.sampling, UniformSampling) and recipe.sampling.hr_frames == "all"
+    hr_all = recipe.sampling.num_hr_frames > 1
     uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for position, row in enumerate(plan):
         for number, frame_index in enumerate(row.frame_indices):
@@ -269,8 +267,7 @@ def _chroma_filter(info: VideoInfo, recipe: Recipe) -> str:
 
 def _rows_per_group(recipe: Recipe, info: VideoInfo) -> int:
     sampling = recipe.sampling
-    window = sampling.window if isinstance(sampling, UniformSampling) else 1
-    hr_frames = window if isinstance(sampling, UniformSampling) and sampling.hr_frames == "all" else 1
+    window, hr_frames = sampling.num_lr_frames, sampling.num_hr_frames
     channels = 3 if recipe.color == "rgb" else 1
     sample_bytes = 2 if info.bit_depth > 8 else 1
     row_bytes = sampling.lr_size**2 * channels * sample_bytes * (window + hr_frames * recipe.scale**2)

@@ -10,13 +10,26 @@ from sr_datasets.build.frames import hr_size
 from sr_datasets.color import check_yuv420
 from sr_datasets.errors import BuildError
 from sr_datasets.manifest import Clip
-from sr_datasets.recipe import GridSampling, Recipe, UniformSampling
+from sr_datasets.recipe import Recipe
+from sr_datasets.recipe.sampling import (
+    GridSampling,
+    StratifiedSampling,
+    TexturedSampling,
+    TilesSampling,
+    UniformSampling,
+)
 from sr_datasets.sampling import (
+    Analysis,
     ClipSize,
+    Patch,
     RowPlan,
+    Space,
+    Spacing,
     chunked,
     digest_of,
     grid_rows,
+    stratified_rows,
+    tile_rows,
     uniform_rows,
 )
 from sr_datasets.shards.sets import (
@@ -91,44 +104,74 @@ def plan_digest(recipe_json: str, name: str, inputs: Iterable[tuple[str, str, st
     return digest_of("shard-1", recipe_json, name, *(part for clip in inputs for part in clip)).hex()
 
 
-def plan_rows(recipe: Recipe, record: ClipRecord) -> tuple[RowPlan, ...]:
+def plan_rows(recipe: Recipe, record: ClipRecord, analysis: Analysis | None = None) -> tuple[RowPlan, ...]:
     """Return which patches of a clip become rows.
 
+    Args:
+        recipe: What is built.
+        record: The clip.
+        analysis: What its pictures are like; needed where ``recipe.sampling.needs_analysis``.
+
     Raises:
-        BuildError: The clip is too small or too short for the recipe, or has no planes for its colour.
+        BuildError: The clip is too small or too short for the recipe, has fewer fitting patches than it asks for, or has
+            no planes for its colour.
     """
-    info = record.info
-    multiple = 2 if recipe.color == "yuv420" else 1
-    height, width = hr_size(recipe, info)
-    size = ClipSize(record.source, record.clip, width, height, info.num_frames, multiple)
-    sampling = recipe.sampling
     try:
         if recipe.color == "yuv420":
-            check_yuv420(info.layout)
-        match sampling:
-            case UniformSampling():
-                return uniform_rows(
-                    size,
-                    count=sampling.patches_per_pair,
-                    lr_size=sampling.lr_size,
-                    scale=recipe.scale,
-                    window=sampling.window,
-                    seed=recipe.seed,
-                )
-            case GridSampling():
-                return grid_rows(
-                    size,
-                    lr_size=sampling.lr_size,
-                    stride=sampling.stride,
-                    scale=recipe.scale,
-                    frame_step=sampling.frame_step,
-                )
-            case _:
-                assert_never(sampling)
+            check_yuv420(record.info.layout)
+        return _rows(recipe, _space(recipe, record, analysis))
     except ValueError as error:
         raise BuildError(
             f"{record.source}/{record.clip} {error}. Leave the clip out of recipe {recipe.id}, or change its sampling."
         ) from error
+
+
+def _space(recipe: Recipe, record: ClipRecord, analysis: Analysis | None) -> Space:
+    height, width = hr_size(recipe, record.info)
+    multiple = 2 if recipe.color == "yuv420" else 1
+    sampling = recipe.sampling
+    return Space(
+        ClipSize(record.source, record.clip, width, height, record.info.num_frames, multiple),
+        Patch(
+            lr_size=sampling.lr_size,
+            scale=recipe.scale,
+            window=sampling.num_lr_frames,
+            step=sampling.frames_apart,
+            margin=sampling.margin,
+            shrunk=recipe.hr.downscale,
+        ),
+        analysis=analysis,
+        avoid=sampling.avoided,
+    )
+
+
+def _rows(recipe: Recipe, space: Space) -> tuple[RowPlan, ...]:
+    sampling, seed = recipe.sampling, recipe.seed
+    match sampling:
+        case UniformSampling() | TexturedSampling():
+            return uniform_rows(
+                space,
+                count=sampling.patches_per_pair,
+                seed=seed,
+                spacing=Spacing(sampling.distance, sampling.near_frames),
+                min_texture=sampling.min_texture if isinstance(sampling, TexturedSampling) else 0,
+            )
+        case StratifiedSampling():
+            return stratified_rows(
+                space,
+                count=sampling.patches_per_pair,
+                seed=seed,
+                edges=(sampling.texture_edges, sampling.motion_edges, sampling.luma_edges),
+                spacing=Spacing(sampling.distance, sampling.near_frames),
+            )
+        case GridSampling():
+            return grid_rows(space, stride=sampling.stride, frame_step=sampling.frame_step)
+        case TilesSampling():
+            return tile_rows(
+                space, windows=sampling.windows_per_pair, seed=seed, min_frames=sampling.min_frames
+            )
+        case _:
+            assert_never(sampling)
 
 
 def plan_shards(

@@ -1,25 +1,34 @@
-"""Which frames and positions become rows: keyed draws and plans, from numbers alone."""
+"""Which frames and positions become rows: what pictures are like, keyed draws and plans, from arrays and numbers alone."""
 
 from sr_datasets.draws import KeyedDraws
 from sr_datasets.keys import digest_of
-from sr_datasets.sampling.plan import (
-    ClipSize,
-    RowPlan,
-    chunked,
-    deal,
-    grid_rows,
-    keyed_order,
-    uniform_rows,
-)
+from sr_datasets.sampling.analysis import ANALYSIS_VERSION, Analyser, Analysis, analyse
+from sr_datasets.sampling.dealing import deal, deal_together, shares
+from sr_datasets.sampling.modes import Spacing, grid_rows, stratified_rows, tile_rows, uniform_rows
+from sr_datasets.sampling.plan import ClipSize, RowPlan, chunked, keyed_order, row_groups
+from sr_datasets.sampling.space import Looks, Patch, Space
 
 __all__ = [
+    "ANALYSIS_VERSION",
+    "Analyser",
+    "Analysis",
     "ClipSize",
     "KeyedDraws",
+    "Looks",
+    "Patch",
     "RowPlan",
+    "Space",
+    "Spacing",
+    "analyse",
     "chunked",
     "deal",
+    "deal_together",
     "digest_of",
     "grid_rows",
     "keyed_order",
+    "row_groups",
+    "shares",
+    "stratified_rows",
+    "tile_rows",
     "uniform_rows",
 ]
