@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from clips import encode, formula_clip, formula_planes, remux, video_frame
 
 from sr_datasets.errors import DecodeError
@@ -63,6 +64,13 @@ def assert_random_equals_sequential(reader: ClipReader, *, limit: int | None = N
         frame = reader.frame_at(index)
         assert frame.index == index
         assert digest(frame) == in_order[index], f"frame {index} is another one by random access"
+    # Several at once: decoders may leave out what serves none of them.
+    for seed in range(1 if limit else 4):
+        some = random.Random(seed).sample(
+            range(count), min(count, 2 + count // 8 if limit else 2 + count // 4)
+        )
+        for frame in reader.frames(some):
+            assert digest(frame) == in_order[frame.index], f"frame {frame.index} is another one among {some}"
     return in_order
 
 
@@ -383,13 +391,67 @@ def test_only_the_frames_from_the_keyframe_on_are_decoded(tmp_path: Path, monkey
     decoded = []
     monkeypatch.setattr(
         "sr_datasets.video.stream.VideoFile.decode",
-        lambda self, packets: (decoded.append(f) or f for packet in packets for f in packet.decode()),
+        lambda self, packets, needed: (decoded.append(f) or f for packet in packets for f in packet.decode()),
     )
 
     with reader:
         assert [frame.index for frame in reader.frames([55, 34, 36, 34])] == [34, 36, 55]
 
     assert len(decoded) <= 7 + 10  # 30..36 and 50..55, and what the decoder has in hand
+
+
+def test_pictures_that_serve_no_other_are_left_out_and_none_past_the_last_is_decoded(tmp_path: Path):
+    path = tmp_path / "a.mp4"
+    formula_clip(
+        path, num_frames=60, codec="libx264", options=X264 | {"g": "60", "bf": "3", "b_strategy": "0"}
+    )
+    info = probe(path)
+    wanted = [7, 22, 41]
+
+    with CompressedReader(path, info) as reader:
+        some = [digest(frame) for frame in reader.frames(wanted)]
+        assert reader.frames_decoded < 30  # of the 42 up to the last
+        # Later calls see every frame, also those that were left out.
+        whole = [digest(frame) for frame in reader.frames(range(60))]
+        assert some == [whole[index] for index in wanted]
+        assert [digest(reader.frame_at(index)) for index in (40, 41, 42, 8)] == [
+            whole[index] for index in (40, 41, 42, 8)
+        ]
+
+
+def test_two_readings_of_one_reader_may_take_turns(tmp_path: Path):
+    path = tmp_path / "a.mp4"
+    formula_clip(path, num_frames=40, codec="libx264", options=X264)
+
+    with open_clip(path, probe(path)) as reader:
+        whole = [digest(frame) for frame in reader.frames(range(40))]
+        one, other = reader.frames([3, 14, 29]), reader.frames([5, 13, 30])
+        turns = [(digest(a), digest(b)) for a, b in zip(one, other, strict=True)]
+
+    assert turns == [(whole[a], whole[b]) for a, b in ((3, 5), (14, 13), (29, 30))]
+
+
+def test_frames_are_cropped_as_the_stream_says_and_keep_their_shape_of_a_sample(tmp_path: Path):
+    plain, cropped = tmp_path / "plain.h264", tmp_path / "cropped.h264"
+    formula_clip(plain, codec="libx264", options=X264 | {"crf": "10"})
+    crops = "crop_left=4:crop_right=6:crop_top=2:crop_bottom=8:sample_aspect_ratio=16/11"
+    with av.open(str(plain)) as given, cropped.open("wb") as file:
+        video = given.streams.video[0]
+        bits = BitStreamFilterContext(f"h264_metadata={crops}", video)
+        for packet in given.demux(video):
+            for changed in bits.filter(packet if packet.size else None):
+                file.write(bytes(changed))
+    whole, info = probe(plain), probe(cropped)
+    assert (whole.width, whole.height, info.width, info.height) == (64, 48, 54, 38)
+    with av.open(str(cropped)) as container:
+        assert container.streams.video[0].codec_context.sample_aspect_ratio == Fraction(16, 11)
+
+    with open_clip(plain, whole) as full, open_clip(cropped, info) as reader:
+        for a, b in zip(full.frame_at(7).planes, reader.frame_at(7).planes, strict=True):
+            step = len(a) / 48
+            top, left = round(2 * step), round(4 * step)
+            np.testing.assert_array_equal(b, a[top : top + b.shape[0], left : left + b.shape[1]])
+        assert_random_equals_sequential(reader)
 
 
 def test_an_index_outside_the_clip_is_a_wrong_argument(tmp_path: Path):

@@ -393,3 +393,43 @@ def test_a_raw_file_that_is_cut_while_it_is_open_is_refused(tmp_path: Path):
         os.truncate(path, 4000)
         with pytest.raises(DecodeError, match="the file ends at byte 4000, inside a frame"):
             reader.frame_at(3)
+
+
+def test_of_a_frame_that_is_only_cut_into_only_the_touched_rows_are_read(tmp_path: Path):
+    side = 20000
+    header = b"YUV4MPEG2 W%d H%d F60:1 Ip A1:1 C420jpeg\n" % (side, side)
+    path = tmp_path / "a.y4m"
+    with path.open("wb") as file:
+        file.write(header + b"FRAME\n")
+        file.seek(len(header) + 6 + 7000 * side + 11)
+        file.write(b"\xaa")
+        file.truncate(len(header) + 6 + side * side * 3 // 2)  # 600 MB, of which the disk holds a few pages
+    info = probe(path)
+
+    def resident() -> int:
+        words = dict(
+            line.split(":", 1)
+            for line in Path("/proc/self/status").read_text("utf-8").splitlines()
+            if ":" in line
+        )
+        return int(words["VmRSS"].split()[0]) << 10
+
+    with open_clip(path, info) as reader:
+        before = resident()
+        luma = reader.frame_at(0).planes[0]
+        window = luma[6990:7010, :20].copy()
+        grown = resident() - before
+
+    assert window[10, 11] == 0xAA
+    assert int(window.sum(dtype=np.int64)) == 0xAA
+    assert grown < 32 << 20
+
+
+def test_frames_that_are_held_keep_their_samples_while_others_are_read(tmp_path: Path):
+    made = made_frames("yuv420p", 9, 256, 128)
+    path = write_y4m(tmp_path / "a.y4m", made)
+
+    with open_clip(path, probe(path)) as reader:
+        held = list(reader.frames(range(9)))
+    for frame, planes in zip(held, made, strict=True):
+        assert_planes_equal(frame.planes, planes)

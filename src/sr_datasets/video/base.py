@@ -31,7 +31,7 @@ class Frame:
 
     planes: tuple[Plane, ...]
     """Y; Y, U, V; or R, G, B: ``(height, width)`` each, chroma of its own size. Contiguous or strided
-    views of memory that belongs to this frame alone; treat them as read-only."""
+    views of memory that belongs to this frame alone, or of the mapped file; treat them as read-only."""
     index: int
     """Its number in the order of showing, from 0."""
     pts: int

@@ -185,6 +185,12 @@ class CompressedReader(ClipReader):
             raise
         self._running: Iterator[VideoFrame] | None = None
         self._next = 0  # the number of the frame that the running decoder shows next
+        self._needed: frozenset[int] | None = None  # what the running decoder was told is asked for
+        # H.264 says of each picture whether others are predicted from it (nal_ref_idc, 7.4.1): those that
+        # serve none and are not asked for need no decoding. Fields of one frame may differ in it.
+        self._skips = info.codec == "h264" and info.scan == "progressive"
+        self.frames_decoded = 0
+        """Frames that the decoder has given so far, asked for or not."""
 
     def _list_packets(self) -> None:
         self._quick = False
@@ -199,8 +205,9 @@ class CompressedReader(ClipReader):
             )
 
     def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
+        needed = self._needed_of(wanted)
         for index in wanted:
-            frame = self._decode(index)
+            frame = self._decode(index, needed)
             shape = shape_of(self.path, frame, index)
             info = self.info
             if (shape.width, shape.height, shape.pixels.name) != (info.width, info.height, info.pixel_format):
@@ -210,16 +217,27 @@ class CompressedReader(ClipReader):
                 )
             yield Frame(planes_of(self.path, frame, shape, index), index, self._stamp(frame, index))
 
+    def _needed_of(self, wanted: Sequence[int]) -> frozenset[int] | None:
+        """Return the pts of what is asked for, if the decoder may leave out what serves none of it."""
+        # Frames that are asked for one at a time are often neighbours: a decoder that left nothing out
+        # goes on from one to the next.
+        if not self._skips or self._index is None or len(wanted) < 2:
+            return None
+        return frozenset(self._index.shown[index] for index in wanted)
+
     def _stamp(self, frame: VideoFrame, index: int) -> int:
         if frame.pts is not None and not self._untimed:
             return frame.pts
         return round(index / (self._source.frame_rate or 1) / self._source.time_base)
 
-    def _decode(self, index: int) -> VideoFrame:
+    def _decode(self, index: int, needed: frozenset[int] | None) -> VideoFrame:
         while self._index is not None:
             try:
-                return self._by_time(self._index, index)
+                return self._by_time(self._index, index, needed)
             except (LostError, DecodeError):
+                if needed is not None and self._skips:
+                    self._skips, self._running = False, None
+                    continue
                 # The table and the decoder disagree. Counting from the start is always right, and says
                 # best what is wrong with a damaged file.
                 self._running = None
@@ -230,20 +248,25 @@ class CompressedReader(ClipReader):
                     self._index = None
         return self._by_counting(index)
 
-    def _by_time(self, index: PacketIndex, wanted: int) -> VideoFrame:
+    def _by_time(self, index: PacketIndex, wanted: int, needed: frozenset[int] | None) -> VideoFrame:
         key = index.key_for(wanted)
-        if self._running is None or wanted < self._next or index.first_shown(key) > self._next:
-            self._running = None
-            self._running, self._next = start_at(self._source, index, key)
+        if not self._skips:
+            needed = None
+        # A decoder that left frames out can only serve those that it was told of.
+        kept = self._needed is None or self._needed is needed
+        if not kept or self._running is None or wanted < self._next or index.first_shown(key) > self._next:
+            self._running, self._needed = None, needed
+            self._running, self._next = start_at(self._source, index, key, needed=needed)
         for frame in self._running:
             number = index.number_of.get(frame.pts) if frame.pts is not None else None
             if number is None:
                 raise LostError
+            self.frames_decoded += 1
             if number < self._next:
                 continue  # shown before the keyframe and coded after it: it may lack its references
-            if number > self._next or frame.is_corrupt:
+            if number > (self._next if self._needed is None else wanted) or frame.is_corrupt:
                 raise LostError
-            self._next += 1
+            self._next = number + 1
             if number == wanted:
                 return frame
         raise LostError
@@ -251,9 +274,10 @@ class CompressedReader(ClipReader):
     def _by_counting(self, wanted: int) -> VideoFrame:
         if self._running is None or wanted < self._next:
             self._reopen()
-            self._running, self._next = self._source.decode(), 0
+            self._running, self._next, self._needed = self._source.decode(), 0, None
         for frame in self._running:
             self._next += 1
+            self.frames_decoded += 1
             if self._next - 1 == wanted:
                 self._source.check(frame, wanted)
                 return frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from av.video.frame import VideoFrame
@@ -127,8 +127,16 @@ def _is_hidden(codec: str, packet: Packet) -> bool:
     return not bits & 0x08 and not bits & 0x02
 
 
-def start_at(source: VideoFile, index: PacketIndex, key: int) -> tuple[Iterator[VideoFrame], int]:
+def start_at(
+    source: VideoFile, index: PacketIndex, key: int, *, needed: Container[int] | None = None
+) -> tuple[Iterator[VideoFrame], int]:
     """Decode from a keyframe or an earlier one; return the frames and the number of the first to trust.
+
+    Args:
+        source: The open file.
+        index: Its packets.
+        key: Which of them is the keyframe.
+        needed: As ``VideoFile.decode`` takes it.
 
     Raises:
         LostError: No seek lands there.
@@ -145,7 +153,8 @@ def start_at(source: VideoFile, index: PacketIndex, key: int) -> tuple[Iterator[
                 continue
             place = index.place_of_key.get(packet.pts) if packet.pts is not None else None
             if place is not None and place <= key:
-                return source.decode(_behind(packet, packets)), index.first_shown(place)
+                frames = source.decode(_behind(packet, packets), needed=needed)
+                return frames, index.first_shown(place)
             break
     raise LostError
 

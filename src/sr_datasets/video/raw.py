@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip, VideoInfo
@@ -91,19 +93,13 @@ class RawReader(ClipReader):
                 f"{path}: {size} bytes are not {info.num_frames} frames of {info.width}x{info.height} "
                 f"{self._pixels.name}, as it was probed. The file or its manifest was changed: import it again."
             )
-        self._file = path.open("rb", buffering=0)
+        self._file = FrameFile(path)
 
     def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
         for index in wanted:
-            planes = read_planes(
-                self.path,
-                self._file,
-                index * self._frame_bytes,
-                self._pixels,
-                self.info.width,
-                self.info.height,
+            planes = self._file.planes(
+                index, index * self._frame_bytes, self._pixels, self.info.width, self.info.height
             )
-            check_depth(self.path, index, planes, self._pixels.bit_depth)
             yield Frame(planes, index, index)
 
     def close(self) -> None:
@@ -111,38 +107,89 @@ class RawReader(ClipReader):
         self._file.close()
 
 
-def read_planes(
-    path: Path, file: FileIO, offset: int, pixels: PixelFormat, width: int, height: int
-) -> tuple[Plane, ...]:
-    """Read one frame's planes at a byte offset into memory of their own.
+class FrameFile:
+    """A file in which frames lie as stored planes; hands out planes by byte offset.
 
-    Raises:
-        DecodeError: The file ends before the frame does, or the frame is transparent.
+    Frames of 8 and 16 bits are views of the mapped file: of a frame that is only cut into, only the rows
+    that are touched are read. The pages of a frame are given back when the next one is asked for; a view
+    that is still held reads them again. Other depths are read whole, since every sample is checked.
     """
-    data = np.empty(pixels.frame_bytes(width, height), np.uint8)
-    view, done = data.data, 0
-    while done < data.size:
-        count = os.preadv(file.fileno(), [view[done:]], offset + done)
-        if not count:
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: FileIO = path.open("rb", buffering=0)
+        self._map: mmap.mmap | None = None
+        self._last: tuple[int, int] | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """The open file."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Close the file; planes that were handed out stay."""
+        self._map = None
+        self._file.close()
+
+    def planes(
+        self, index: int, offset: int, pixels: PixelFormat, width: int, height: int
+    ) -> tuple[Plane, ...]:
+        """Return the planes of frame ``index``, which is stored at a byte offset; read-only where mapped.
+
+        Raises:
+            DecodeError: The file ends before the frame does, a sample does not fit its depth, or the frame
+                is transparent.
+        """
+        size = pixels.frame_bytes(width, height)
+        data = self._mapped(offset, size) if pixels.bit_depth in (8, 16) else self._read(offset, size)
+        stored, start = [], 0
+        for rows, row_bytes in pixels.stored_shapes(width, height):
+            stored.append(data[start : start + rows * row_bytes].reshape(rows, row_bytes))
+            start += rows * row_bytes
+        try:
+            planes = pixels.unpack(stored, width, height)
+        except TransparentError:
             raise DecodeError(
-                f"{path}: the file ends at byte {offset + done}, inside a frame. It was cut while in use: "
-                "fetch or copy it again."
-            )
-        done += count
-    stored, start = [], 0
-    for rows, row_bytes in pixels.stored_shapes(width, height):
-        stored.append(data[start : start + rows * row_bytes].reshape(rows, row_bytes))
-        start += rows * row_bytes
-    try:
-        return pixels.unpack(stored, width, height)
-    except TransparentError:
-        raise DecodeError(
-            f"{path}: the frame at byte {offset} is partly transparent, so it has no colour without a background. "
-            "Put it on one first."
-        ) from None
+                f"{self.path}: frame {index}, at byte {offset}, is partly transparent, so it has no colour without a "
+                "background. Put it on one first."
+            ) from None
+        _check_depth(self.path, index, planes, pixels.bit_depth)
+        return planes
+
+    def _mapped(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
+        # A mapped file that is cut kills the process that touches what is gone: look first.
+        length = os.fstat(self.descriptor).st_size
+        if offset + size > length:
+            raise self._ended(length)
+        if self._map is None or len(self._map) < offset + size:
+            try:
+                self._map = mmap.mmap(self.descriptor, length, access=mmap.ACCESS_READ)
+            except OSError:  # a file system that maps no files
+                return self._read(offset, size)
+        if self._last is not None:
+            first = self._last[0] // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, first, self._last[0] + self._last[1] - first)
+        self._last = offset, size
+        return np.frombuffer(self._map, np.uint8, size, offset)
+
+    def _read(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
+        data = np.empty(size, np.uint8)
+        view, done = data.data, 0
+        while done < size:
+            count = os.preadv(self.descriptor, [view[done:]], offset + done)
+            if not count:
+                raise self._ended(offset + done)
+            done += count
+        return data
+
+    def _ended(self, length: int) -> DecodeError:
+        return DecodeError(
+            f"{self.path}: the file ends at byte {length}, inside a frame. It was cut while in use: "
+            "fetch or copy it again."
+        )
 
 
-def check_depth(path: Path, index: int, planes: Sequence[Plane], bit_depth: int) -> None:
+def _check_depth(path: Path, index: int, planes: Sequence[Plane], bit_depth: int) -> None:
     """Refuse samples that do not fit their depth, the sign of a wrong depth or byte order.
 
     Raises:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
 
 import av
+from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Discard
 from av.video.frame import VideoFrame
@@ -59,6 +60,8 @@ class VideoFile:
         for other in self.container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
+        # Without it FFmpeg leaves some columns in that are to be cropped at the left, for the alignment of rows.
+        stream.codec_context.flags |= Flags.unaligned
         stream.codec_context.thread_count = threads
         if threads > 1:
             stream.codec_context.thread_type = "AUTO"
@@ -97,14 +100,24 @@ class VideoFile:
         with av_errors(self.path, "cannot be read on"):
             yield from self.container.demux(self.stream)
 
-    def decode(self, packets: Iterator[Packet] | None = None) -> Iterator[VideoFrame]:
-        """Yield the frames that these packets show (all packets from here on, if left out).
+    def decode(
+        self, packets: Iterator[Packet] | None = None, *, needed: Container[int] | None = None
+    ) -> Iterator[VideoFrame]:
+        """Yield the frames that these packets show.
+
+        Args:
+            packets: All packets from here on, if left out.
+            needed: Frames with other pts are left out where no other frame is made of them.
 
         Raises:
             DecodeError: A packet is cut or cannot be decoded; frames are numbered from the first yielded.
         """
         shown = 0
+        codec = self.stream.codec_context
+        codec.skip_frame = "DEFAULT"
         for packet in packets if packets is not None else self.packets():
+            if needed is not None and packet.size:
+                codec.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
             if packet.size and packet.is_corrupt:
                 raise DecodeError(
                     f"{self.path}: the data of frame {shown} or one soon after is marked corrupt or cut. "

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.video.base import ClipReader, Frame, tick_of
 from sr_datasets.video.formats import PixelFormat, find_format
-from sr_datasets.video.raw import check_depth, read_planes
+from sr_datasets.video.raw import FrameFile
 from sr_datasets.video.tags import Range, Siting, StreamTags, color_tags
 
 MAGIC = b"YUV4MPEG2"
@@ -47,8 +47,8 @@ def probe_y4m(path: Path, clip: Clip | None) -> VideoInfo:
         DecodeError: The header or a marker is wrong, or the file is cut.
     """
     with path.open("rb") as file:
-        header = _read_header(path, file)
-        offsets = _walk(path, file, header)
+        header = _read_header(path, file.fileno())
+        offsets = _walk(path, file.fileno(), header)
     frame_rate = header.frame_rate or (clip.frame_rate if clip else None)
     pixels = header.pixels
     return VideoInfo(
@@ -85,9 +85,9 @@ class Y4mReader(ClipReader):
 
     def __init__(self, path: Path, info: VideoInfo) -> None:
         super().__init__(path, info)
-        self._file = path.open("rb", buffering=0)
+        self._file = FrameFile(path)
         try:
-            self._header = _read_header(path, self._file)
+            self._header = _read_header(path, self._file.descriptor)
             self._frame_bytes = self._header.pixels.frame_bytes(self._header.width, self._header.height)
             self._offsets: list[int] | None = None
             self._check_unchanged()
@@ -97,10 +97,10 @@ class Y4mReader(ClipReader):
 
     def _check_unchanged(self) -> None:
         header, info = self._header, self.info
-        size = os.fstat(self._file.fileno()).st_size
+        size = os.fstat(self._file.descriptor).st_size
         regular = header.num_bytes + info.num_frames * (len(_MARKER) + self._frame_bytes)
         if size - regular not in (0, 1):  # 1: the stray newline; its marker is checked frame by frame
-            self._offsets = _walk(self.path, self._file, header)
+            self._offsets = _walk(self.path, self._file.descriptor, header)
         found = info.num_frames if self._offsets is None else len(self._offsets)
         if (header.width, header.height, header.pixels.name, found) != (
             info.width,
@@ -117,20 +117,19 @@ class Y4mReader(ClipReader):
     def _read(self, wanted: Sequence[int]) -> Iterator[Frame]:
         header = self._header
         for index in wanted:
-            planes = read_planes(
-                self.path, self._file, self._payload_at(index), header.pixels, header.width, header.height
+            planes = self._file.planes(
+                index, self._payload_at(index), header.pixels, header.width, header.height
             )
-            check_depth(self.path, index, planes, header.pixels.bit_depth)
             yield Frame(planes, index, index)
 
     def _payload_at(self, index: int) -> int:
         """Return where the samples of a frame begin, having seen its marker."""
         if self._offsets is None:
             offset = self._header.num_bytes + index * (len(_MARKER) + self._frame_bytes)
-            if os.pread(self._file.fileno(), len(_MARKER), offset) == _MARKER:
+            if os.pread(self._file.descriptor, len(_MARKER), offset) == _MARKER:
                 return offset + len(_MARKER)
             # Frame parameters of the right total length, or damage: the walk tells them apart.
-            self._offsets = _walk(self.path, self._file, self._header)
+            self._offsets = _walk(self.path, self._file.descriptor, self._header)
             if len(self._offsets) != self.info.num_frames:
                 self._check_unchanged()
         return self._offsets[index]
@@ -140,9 +139,8 @@ class Y4mReader(ClipReader):
         self._file.close()
 
 
-def _walk(path: Path, file: BinaryIO, header: _Header) -> list[int]:
+def _walk(path: Path, descriptor: int, header: _Header) -> list[int]:
     """Return where the samples of each frame begin, having checked every marker."""
-    descriptor = file.fileno()
     size = os.fstat(descriptor).st_size
     frame_bytes = header.pixels.frame_bytes(header.width, header.height)
     offsets: list[int] = []
@@ -185,8 +183,8 @@ def _cut(path: Path, whole: int, rest: int, needed: int) -> DecodeError:
     )
 
 
-def _read_header(path: Path, file: BinaryIO) -> _Header:
-    line, newline, _ = os.pread(file.fileno(), _MAX_LINE, 0).partition(b"\n")
+def _read_header(path: Path, descriptor: int) -> _Header:
+    line, newline, _ = os.pread(descriptor, _MAX_LINE, 0).partition(b"\n")
     words = line.decode("latin-1").split(" ")
     if words[0].encode() != MAGIC or not newline:
         raise DecodeError(
