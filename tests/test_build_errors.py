@@ -154,3 +154,23 @@ def test_hr_of_a_source_that_is_not_pristine_is_the_shrunken_frame(store, tmp_pa
             hr[:, 2 * row.top : 2 * (row.top + size), 2 * row.left : 2 * (row.left + size)],
         )
         np.testing.assert_array_equal(row.lr, lr[:, row.top : row.top + size, row.left : row.left + size])
+
+
+def test_strict_color_names_every_guess_before_anything_is_made(store, tmp_path):
+    with pytest.raises(BuildError, match=r"made/clip0: matrix bt601 is guessed .*declare `matrix`"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store, strict_color=True)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_strict_color_takes_clips_whose_manifest_declares_every_fact(store, tmp_path):
+    manifest = tmp_path / "config" / "sr-datasets" / "manifests" / "sources" / "made.yaml"
+    declared = "{id: clip%d, matrix: bt709, range: limited, transfer: bt709, siting: left}"
+    manifest.write_text(
+        manifest.read_text() + "clips: [" + ", ".join(declared % number for number in range(5)) + "]\n"
+    )
+
+    build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store, strict_color=True)
+
+    for row in rows_of(tmp_path / "out").values():
+        assert (row.matrix, row.matrix_from, row.siting_from) == ("bt709", "declared", "declared")

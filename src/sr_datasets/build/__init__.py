@@ -58,6 +58,7 @@ from sr_datasets.shards.sets import (
     write_set_json,
 )
 from sr_datasets.store import Store
+from sr_datasets.video import guessed_facts, refuse_interlaced, with_declared
 
 __all__ = [
     "CARD_NAME",
@@ -83,6 +84,8 @@ __all__ = [
 ]
 
 _logger = logging.getLogger(__name__)
+
+_MOST_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,7 @@ def build_pairs(
     start = perf_counter()
     chosen = choose_pairs(recipe, store, lock=lock, workers=workers, on_error=on_error, progress=progress)
     pairs = chosen.pairs
+    _check_facts(recipe, pairs, store, strict_color=strict_color)
     tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store, on_error=on_error)
     with disk_errors(f"building into {out_dir}", out_dir), own_folder(recipe, pairs, tasks, out_dir):
         _register(recipe, pairs, out_dir, store)
@@ -215,6 +219,24 @@ def build_pairs(
         write_set_json(out_dir, info)
     _lock_list(recipe, pairs, store, progress)
     return report
+
+
+def _check_facts(recipe: Recipe, pairs: Sequence[PairPlan], store: Store, *, strict_color: bool) -> None:
+    """Refuse clips that are interlaced, or of which a fact is guessed, before anything is made."""
+    problems = []
+    for pair in pairs:
+        info = with_declared(pair.record.info, pair.clip)
+        if recipe.interlaced == "refuse":
+            refuse_interlaced(store.path_of(pair.record), info)
+        if strict_color:
+            guesses = guessed_facts(info, recipe.color, rgb_from_yuv=recipe.rgb_from_yuv)
+            problems += [f"{pair.name}: {guess}" for guess in guesses]
+    if problems:
+        listed = "\n  ".join(problems[:_MOST_LISTED])
+        more = f"\n  and {len(problems) - _MOST_LISTED} more" if len(problems) > _MOST_LISTED else ""
+        raise BuildError(
+            f"recipe {recipe.id}: {len(problems)} facts are guessed, and --strict-color refuses to guess:\n  {listed}{more}"
+        )
 
 
 def _seconds(results: Iterable[ShardResult], *, wall: float) -> dict[str, float]:

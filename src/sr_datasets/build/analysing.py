@@ -21,14 +21,14 @@ import numpy.typing as npt
 
 from sr_datasets import color
 from sr_datasets.build.planning import plan_rows
-from sr_datasets.build.scenes import cuts_by_pyscenedetect, pyscenedetect_version
+from sr_datasets.build.scenes import analysis_name, cuts_by_pyscenedetect
 from sr_datasets.engine import run_tasks
 from sr_datasets.errors import BuildError, DecodeError, SrDataError, StoreError
 from sr_datasets.files import atomic_path, disk_errors
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.progress import Progress
 from sr_datasets.recipe import Recipe
-from sr_datasets.sampling import ANALYSIS_VERSION, Analyser, Analysis, RowPlan
+from sr_datasets.sampling import Analyser, Analysis, RowPlan
 from sr_datasets.sampling.analysis import BlockMaps, Luma, ShotBlocks
 from sr_datasets.store import ClipRecord, Store
 from sr_datasets.video import ClipReader, Frame, open_clip
@@ -71,7 +71,9 @@ def analysis_of(recipe: Recipe, clip: Clip, record: ClipRecord, store: Store) ->
         DecodeError: The clip cannot be read.
         MissingExtraError: PySceneDetect is asked for and not installed.
     """
-    work = AnalysisTask(store.root, clip, record, recipe.sampling.cut_detector)
+    work = AnalysisTask(
+        store.root, clip, record, analysis_name(recipe.sampling), recipe.sampling.cut_detector
+    )
     return work.kept() or work.make()
 
 
@@ -97,9 +99,11 @@ def analyse_clips(
     """
     if not recipe.sampling.needs_analysis:
         return {}
-    detector = recipe.sampling.cut_detector
+    name, detector = analysis_name(recipe.sampling), recipe.sampling.cut_detector
     by_bytes = {record.sha256: (clip, record) for clip, record in reversed(clips)}
-    every = [AnalysisTask(store.root, clip, record, detector) for clip, record in reversed(by_bytes.values())]
+    every = [
+        AnalysisTask(store.root, clip, record, name, detector) for clip, record in reversed(by_bytes.values())
+    ]
     todo = [task for task in every if task.kept() is None]
     failed: dict[str, str] = {}
     if not todo:
@@ -127,14 +131,15 @@ class AnalysisTask:
     """What the manifest says of the clip."""
     record: ClipRecord
     """What the store knows of it."""
+    name: str
+    """Which analysis, as ``analysis_name`` says."""
     detector: str
     """Who finds the cuts: ``own`` or ``pyscenedetect``."""
 
     @property
     def path(self) -> Path:
         """Where the analysis lies when it is whole."""
-        other = "" if self.detector == "own" else f"-pyscenedetect-{pyscenedetect_version()}"
-        return self.store_root / FOLDER_NAME / f"{self.record.sha256}-v{ANALYSIS_VERSION}{other}.npz"
+        return self.store_root / FOLDER_NAME / f"{self.record.sha256}-{self.name}.npz"
 
     def kept(self) -> Analysis | None:
         """Return the analysis that is kept, or None if there is none that is whole."""

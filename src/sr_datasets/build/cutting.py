@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from sr_datasets.build.analysing import planned_rows
-from sr_datasets.build.frames import Coded, HrFrame, LrFrames, PerFrame, Planes
+from sr_datasets.build.frames import Coded, HrFrame, LrFrames, PerFrame, Planes, hr_depth
 from sr_datasets.build.planning import PairPlan, ShardTask
 from sr_datasets.degrade import Degrader, Drawn, Region
 from sr_datasets.errors import DecodeError, StoreError
@@ -25,7 +25,7 @@ from sr_datasets.shards.sets import (
 )
 from sr_datasets.shards.writer import ShardWriter
 from sr_datasets.store import Store
-from sr_datasets.video import ClipReader, open_clip
+from sr_datasets.video import ClipReader, open_clip, row_tags, with_declared
 
 MAX_GROUP_BYTES = 64 << 20
 """Pixels of one row group at most: a pair with more becomes several groups. It bounds a worker's memory."""
@@ -123,13 +123,15 @@ def iter_groups(
     next one comes.
     """
     plan = planned_rows(recipe, pair.clip, pair.record, store)
-    info = pair.record.info
+    info = with_declared(pair.record.info, pair.clip)
     watch = watch or Stopwatch()
 
     def open_reader() -> ClipReader:
-        return open_clip(store.path_of(pair.record), info, clip=pair.clip)
+        path = store.path_of(pair.record)
+        return open_clip(path, info, clip=pair.clip, interlaced=recipe.interlaced)
 
-    degrader = Degrader(recipe.degradation, recipe.scale, bit_depth=info.bit_depth, color=recipe.color)
+    depth = hr_depth(recipe, info)
+    degrader = Degrader(recipe.degradation, recipe.scale, bit_depth=depth, color=recipe.color)
     lr_frames: LrFrames = PerFrame(degrader, recipe.sampling.lr_size)
     if degrader.scope == "clip":
         with watch.stage("degrade"):
@@ -145,19 +147,19 @@ def iter_groups(
         with watch.stage("decode"):
             reader = open_reader()
         with reader:
-            yield _cut_rows(recipe, pair, part, reader, degrader, lr_frames, watch)
+            yield _cut_rows(recipe, pair, info, part, reader, degrader, lr_frames, watch)
 
 
 def _cut_rows(
     recipe: Recipe,
     pair: PairPlan,
+    info: VideoInfo,
     plan: Sequence[RowPlan],
     reader: ClipReader,
     degrader: Degrader,
     lr_frames: LrFrames,
     watch: Stopwatch,
 ) -> list[Row]:
-    info = pair.record.info
     hr_all = recipe.sampling.num_hr_frames > 1
     uses: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for position, row in enumerate(plan):
@@ -172,7 +174,7 @@ def _cut_rows(
             whole = lr_frames.of(frame.index, hr, num_patches=len(uses[frame.index]))
             for position, number in uses[frame.index]:
                 cuts[position].take(number, hr, whole)
-    tags = _tags_of(info, recipe)
+    tags = row_tags(info, recipe.color, rgb_from_yuv=recipe.rgb_from_yuv)
     rows = []
     for row, cut in zip(plan, cuts, strict=True):
         single = len(row.frame_indices) == 1
@@ -191,12 +193,11 @@ def _cut_rows(
                 left=row.left,
                 scale=recipe.scale,
                 color=recipe.color,
-                bit_depth=info.bit_depth,
+                bit_depth=degrader.context.bit_depth,
                 degradation=recipe.degradation.model_dump_json(),
                 drawn=json.dumps({"steps": drawn}) if drawn else "{}",
                 lr=cut.lr[0] if single else np.stack(cut.lr),
                 hr=np.stack(cut.hr) if hr_all and not single else cut.hr[len(cut.hr) // 2],
-                chroma_filter=_chroma_filter(info, recipe),
                 **tags,
             )
         )
@@ -251,25 +252,11 @@ class _RowCut:
         )
 
 
-def _tags_of(info: VideoInfo, recipe: Recipe) -> dict[str, str]:
-    tags = info.color.model_dump(mode="json")
-    if info.model == "rgb" and recipe.color == "y":
-        # Luma of pictures is our own computation: MATLAB's rgb2ycbcr, whatever the file says.
-        tags |= {"matrix": "bt601", "range": "limited", "matrix_from": "declared", "range_from": "declared"}
-    return tags
-
-
-def _chroma_filter(info: VideoInfo, recipe: Recipe) -> str:
-    if recipe.color != "rgb" or info.model != "yuv":
-        return "none"
-    return "linear" if recipe.rgb_from_yuv == "exact" else recipe.rgb_from_yuv
-
-
 def _rows_per_group(recipe: Recipe, info: VideoInfo) -> int:
     sampling = recipe.sampling
     window, hr_frames = sampling.num_lr_frames, sampling.num_hr_frames
     channels = 3 if recipe.color == "rgb" else 1
-    sample_bytes = 2 if info.bit_depth > 8 else 1
+    sample_bytes = 2 if hr_depth(recipe, info) > 8 else 1
     row_bytes = sampling.lr_size**2 * channels * sample_bytes * (window + hr_frames * recipe.scale**2)
     return max(1, min(MAX_GROUP_ROWS, MAX_GROUP_BYTES // row_bytes))
 
@@ -285,4 +272,5 @@ def _metadata(task: ShardTask, skipped: Sequence[SkippedInput]) -> dict[str, str
             ]
         ),
         "plan": task.digest(),
+        **({"analysis": task.analysis} if task.analysis else {}),
     }

@@ -62,7 +62,7 @@ def estimate_build(
         DecodeError: A clip that was tried cannot be read.
     """
     progress = progress or Silent()
-    pairs = choose_pairs(recipe, store, lock=lock, progress=progress).pairs
+    pairs = choose_pairs(recipe, store, lock=lock, workers=workers, progress=progress).pairs
     by_kind: dict[tuple[str, int, int], list[PairPlan]] = defaultdict(list)
     for pair in pairs:
         info = pair.record.info

@@ -26,17 +26,30 @@ def hr_size(recipe: Recipe, info: VideoInfo) -> tuple[int, int]:
     return height - height % unit, width - width % unit
 
 
+def hr_depth(recipe: Recipe, info: VideoInfo) -> int:
+    """Return the bits per sample of a clip's HR and LR."""
+    return 16 if _by_swscale(recipe, info) and info.bit_depth > 8 else info.bit_depth
+
+
+def _by_swscale(recipe: Recipe, info: VideoInfo) -> bool:
+    return recipe.color == "rgb" and recipe.rgb_from_yuv == "swscale-default" and info.model == "yuv"
+
+
 class HrFrame:
     """One decoded frame as HR."""
 
     def __init__(self, planes: Sequence[Planes], recipe: Recipe, info: VideoInfo) -> None:
         self._planes, self._layout, self._color = planes, info.layout, recipe.color
+        if _by_swscale(recipe, info):
+            from sr_datasets.video.filters import ffmpeg_rgb  # PyAV takes 0.1 s to import
+
+            self._planes, self._layout = ffmpeg_rgb(planes, info)
         self.all = Region(0, 0, *hr_size(recipe, info))
         """The whole frame."""
         self._shrink = None
         if recipe.hr.downscale > 1:
             self._shrink = Degrader(
-                Bicubic(), recipe.hr.downscale, bit_depth=info.bit_depth, color=recipe.color
+                Bicubic(), recipe.hr.downscale, bit_depth=self._layout.bit_depth, color=recipe.color
             )
 
     def region(self, part: Region) -> Planes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from sr_datasets.build.frames import hr_size
+from sr_datasets.build.scenes import analysis_name
 from sr_datasets.color import check_yuv420
 from sr_datasets.errors import BuildError
 from sr_datasets.manifest import Clip
@@ -88,20 +89,29 @@ class ShardTask:
         return sum(pair.num_rows for pair in self.pairs)
 
     def digest(self) -> str:
-        """Return what the shard is made of, as a hash: recipe, name, and the bytes of each clip."""
+        """Return what the shard is made of, as a hash: recipe, name, the bytes of each clip, and which analysis."""
         inputs = [(pair.record.source, pair.record.clip, pair.record.sha256) for pair in self.pairs]
-        return plan_digest(self.recipe.model_dump_json(), self.name, inputs)
+        return plan_digest(self.recipe.model_dump_json(), self.name, inputs, self.analysis)
+
+    @property
+    def analysis(self) -> str:
+        """Which analysis its rows depend on (``analysis_name``); empty for none."""
+        return analysis_name(self.recipe.sampling)
 
 
-def plan_digest(recipe_json: str, name: str, inputs: Iterable[tuple[str, str, str]]) -> str:
+def plan_digest(
+    recipe_json: str, name: str, inputs: Iterable[tuple[str, str, str]], analysis: str = ""
+) -> str:
     """Return what a shard is made of, as a hash.
 
     Args:
         recipe_json: The whole recipe.
         name: File name of the shard.
         inputs: Source, clip and SHA-256 of each of its clips, in order.
+        analysis: Which analysis its rows depend on; empty for none.
     """
-    return digest_of("shard-1", recipe_json, name, *(part for clip in inputs for part in clip)).hex()
+    made_of = [part for clip in inputs for part in clip]
+    return digest_of("shard-1", recipe_json, name, *made_of, *([analysis] if analysis else ())).hex()
 
 
 def plan_rows(recipe: Recipe, record: ClipRecord, analysis: Analysis | None = None) -> tuple[RowPlan, ...]:

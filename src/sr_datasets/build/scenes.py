@@ -1,4 +1,4 @@
-"""Cuts found by PySceneDetect, for those who ask for it; our own detector is ``sampling.cuts``."""
+"""Which analysis a recipe asks for, and cuts found by PySceneDetect; our own detector is ``sampling.cuts``."""
 
 import importlib.util
 from collections.abc import Iterable
@@ -10,10 +10,24 @@ import numpy.typing as npt
 from sr_datasets import color
 from sr_datasets.errors import MissingExtraError
 from sr_datasets.manifest import VideoInfo
+from sr_datasets.recipe import Sampling
+from sr_datasets.sampling import ANALYSIS_VERSION
 from sr_datasets.video import Frame
 
 LONGEST_SIDE = 320
 """About how many samples of the longer side it sees: every n-th one."""
+
+
+def analysis_name(sampling: Sampling) -> str:
+    """Return the version of the analysis that rows depend on, with that of a detector not our own; empty for none.
+
+    Raises:
+        MissingExtraError: PySceneDetect is asked for and not installed.
+    """
+    if not sampling.needs_analysis:
+        return ""
+    other = "" if sampling.cut_detector == "own" else f"-pyscenedetect-{pyscenedetect_version()}"
+    return f"v{ANALYSIS_VERSION}{other}"
 
 
 def pyscenedetect_version() -> str:
