@@ -12,7 +12,20 @@ from hypothesis import strategies as st
 
 from sr_datasets.degrade import degrade_frame, halo, resize_bicubic, resize_bicubic_pixels
 from sr_datasets.degrade.taps import border_index, taps_of
-from sr_datasets.recipe import BdBasicVsr, BdDuf, Bicubic
+from sr_datasets.recipe import (
+    Area,
+    BdBasicVsr,
+    BdDuf,
+    BdSofVsr,
+    BdSpmc,
+    BdTecoGan,
+    Bicubic,
+    GaussianSubsample,
+    Lanczos,
+    OpenCvBicubic,
+    PillowBicubic,
+    TorchBicubic,
+)
 
 DATA = Path(__file__).parent / "data"
 SCALES = (2, 3, 4, 8)
@@ -21,8 +34,31 @@ BICUBICS = [
     for rounding in ("each-pass", "once")
     for border in ("symmetric", "replicate")
 ]
-DEGRADATIONS = [*BICUBICS, BdDuf(), BdBasicVsr()]
-NAMES = ["each-symmetric", "each-replicate", "once-symmetric", "once-replicate", "bd-duf", "bd-basicvsr"]
+OTHERS = [
+    BdDuf(),
+    BdBasicVsr(),
+    BdSofVsr(),
+    BdTecoGan(),
+    BdSpmc(),
+    PillowBicubic(),
+    PillowBicubic(tall="vertical-first"),
+    TorchBicubic(),
+    OpenCvBicubic(),
+    Area(),
+    Area(halves="up"),
+    Lanczos(),
+    Lanczos(lobes=2, rounding="once", border="replicate"),
+    *(
+        GaussianSubsample(sigma=sigma, phase=phase, border=border)
+        for sigma, phase, border in (
+            (1.0, "centre", "replicate"),
+            (0.9, "first", "symmetric"),
+            (2.3, "centre", "reflect"),
+        )
+    ),
+]
+DEGRADATIONS = [*BICUBICS, *OTHERS]
+NAMES = [f"{one.kind}-{number}" for number, one in enumerate(DEGRADATIONS)]
 
 
 def noise(shape, *, bit_depth=8, seed=0):
@@ -311,13 +347,13 @@ def test_pixels_outside_the_hr_window_do_not_matter():
 def test_a_window_that_lacks_a_needed_line_is_refused(degradation, edge):
     frame = noise((1, 96, 96))
     place = {"lr_top": 9, "lr_left": 9, "lr_height": 5, "lr_width": 5, "frame_height": 96, "frame_width": 96}
-    window = hr_window(degradation, 3, **place)
+    window = hr_window(degradation, 4, **place)
     top, left = window.top + (edge == "top"), window.left + (edge == "left")
     bottom = window.top + window.height - (edge == "bottom")
     right = window.left + window.width - (edge == "right")
 
     with pytest.raises(ValueError, match="hr_region"):
-        degrade(frame[:, top:bottom, left:right], degradation, 3, window_top=top, window_left=left, **place)
+        degrade(frame[:, top:bottom, left:right], degradation, 4, window_top=top, window_left=left, **place)
 
 
 def test_wrong_arguments_are_refused_with_what_was_found():

@@ -8,7 +8,7 @@ from pictures import SET5, mod_cropped, read_planes
 
 from sr_datasets.color import luma_of_rgb_float
 from sr_datasets.degrade import degrade_frame, resize_bicubic
-from sr_datasets.recipe import Bicubic
+from sr_datasets.recipe import BdSpmc, Bicubic
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -32,6 +32,14 @@ def test_every_sample_of_calendar_equals_its_file_under_its_rule(real_data, fold
         lr = degrade_frame(read_planes(file), Bicubic(rounding=rounding), 4)
 
         np.testing.assert_array_equal(lr, read_planes(clip / folder / file.name), err_msg=file.name)
+
+
+def test_every_sample_of_calendar_equals_the_blurred_frames_of_spmc(real_data):
+    clip = real_data / "vid4" / "calendar"
+    for file in sorted((clip / "GT").glob("*.png")):
+        lr = degrade_frame(read_planes(file), BdSpmc(), 4)
+
+        np.testing.assert_array_equal(lr, read_planes(clip / "LR_BDx4" / file.name), err_msg=file.name)
 
 
 def test_patches_cut_first_equal_matlab_too(real_data):

@@ -1,12 +1,16 @@
 """Filters that go over rows and columns one after the other, the same at each place."""
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sr_datasets.color import Floats, Pixels
 from sr_datasets.degrade.step import Context, Region, Samples, Step, StepDraws
 from sr_datasets.degrade.taps import Taps, border_index
+
+_Sample = TypeVar("_Sample", bound=np.generic)
 
 # LR rows that are made at a time: the working set stays in the cache of a core, which halves the time of
 # a whole frame, and memory does not grow with it.
@@ -58,15 +62,20 @@ class SeparableStep(Step):
 
     def _band(self, frame: Samples, at: Region, height: int, width: int, out: Region) -> Samples:
         taps = self.taps
-        lines = _gather(taps, frame, 1, at.top, height, out.top, out.height)
-        pixels = _gather(taps, lines, 2, at.left, width, out.left, out.width).astype(np.float64)
-        rows = _filter(taps, pixels, 1, out.height)
-        if frame.dtype == np.float64:
-            return _filter(taps, rows, 2, out.width)
-        if taps.rounds_each_pass:
+        lines = gather(taps, frame, 1, at.top, height, out.top, out.height)
+        pixels = gather(taps, lines, 2, at.left, width, out.left, out.width).astype(np.float64)
+        rows = filtered(taps, taps.weights, pixels, 1, out.height)
+        if taps.rounds_each_pass and frame.dtype != np.float64:
             np.floor(_clipped_plus_half(rows, self.peak), out=rows)
-        # The cast drops the fraction: with the half added before, a half is rounded up, as MATLAB does.
-        result: Pixels = _clipped_plus_half(_filter(taps, rows, 2, out.width), self.peak).astype(frame.dtype)
+        values = filtered(taps, taps.weights, rows, 2, out.width)
+        if frame.dtype == np.float64:
+            return values
+        if taps.halves == "even":
+            np.rint(np.clip(values, 0.0, self.peak, out=values), out=values)
+        else:
+            # The cast drops the fraction: with the half added before, a half is rounded up, as MATLAB does.
+            _clipped_plus_half(values, self.peak)
+        result: Pixels = values.astype(frame.dtype)
         return result
 
 
@@ -79,9 +88,9 @@ def _reached(taps: Taps, start: int, count: int, size: int) -> tuple[int, int]:
     return first, stop
 
 
-def _gather(
-    taps: Taps, pixels: Samples, axis: int, origin: int, size: int, start: int, count: int
-) -> Samples:
+def gather(
+    taps: Taps, pixels: npt.NDArray[_Sample], axis: int, origin: int, size: int, start: int, count: int
+) -> npt.NDArray[_Sample]:
     """Return the span of taps on one axis, the border filled by its rule; ``origin`` is where pixels start."""
     first, stop = taps.span(start, count)
     length = pixels.shape[axis]
@@ -91,17 +100,30 @@ def _gather(
     return pixels.take(inside, axis=axis)
 
 
-def _filter(taps: Taps, pixels: Floats, axis: int, count: int) -> Floats:
-    """Filter and subsample one axis of a span of taps: a sum over the taps in their order."""
+def filtered(
+    taps: Taps, weights: Sequence[Any], samples: npt.NDArray[Any], axis: int, count: int
+) -> npt.NDArray[Any]:
+    """Filter and subsample one axis of a span of taps: a sum over the taps in their order.
+
+    Args:
+        taps: Which samples are taken.
+        weights: Of each tap its weight: a number, or an array that broadcasts to the result.
+        samples: ``(planes, height, width)``, on this axis the span that ``gather`` returns.
+        axis: 1 or 2.
+        count: Output samples on this axis.
+
+    Returns:
+        The sums, in the dtype of the samples' and the weights' product.
+    """
     before = (slice(None),) * axis
     steps = [
         (*before, slice(first, first + taps.scale * (count - 1) + 1, taps.scale))
         for first in (offset - taps.offsets[0] for offset in taps.offsets)
     ]
-    total = pixels[steps[0]] * taps.weights[0]
+    total: npt.NDArray[Any] = samples[steps[0]] * weights[0]
     product = np.empty_like(total)
-    for step, weight in zip(steps[1:], taps.weights[1:], strict=True):
-        np.multiply(pixels[step], weight, out=product)
+    for step, weight in zip(steps[1:], weights[1:], strict=True):
+        np.multiply(samples[step], weight, out=product)
         np.add(total, product, out=total)
     return total
 

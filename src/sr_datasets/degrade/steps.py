@@ -1,12 +1,12 @@
 """From what a recipe says to what runs: each kind of degradation as a step."""
 
-from typing import assert_never
-
+from sr_datasets.degrade.cutwindow import PillowBicubicStep, TorchBicubicStep
+from sr_datasets.degrade.dense import SpmcStep
 from sr_datasets.degrade.separable import SeparableStep
 from sr_datasets.degrade.step import Context, Step
 from sr_datasets.degrade.taps import taps_of
 from sr_datasets.recipe.chains import Chain, ChainStep, Degradation
-from sr_datasets.recipe.degradations import BdBasicVsr, BdDuf, Bicubic
+from sr_datasets.recipe.degradations import BdSpmc, PillowBicubic, SwscaleBicubic, TorchBicubic
 
 
 def steps_of(degradation: Degradation, context: Context) -> list[Step]:
@@ -21,7 +21,16 @@ def steps_of(degradation: Degradation, context: Context) -> list[Step]:
 
 def _step_of(part: ChainStep, context: Context) -> Step:
     match part:
-        case Bicubic() | BdDuf() | BdBasicVsr():
-            return SeparableStep(taps_of(part, context.scale), context)
+        case PillowBicubic(tall=tall):
+            return PillowBicubicStep(context, tall=tall)
+        case TorchBicubic():
+            return TorchBicubicStep(context)
+        case SwscaleBicubic(accurate=accurate):
+            # PyAV takes 90 ms to import, and few recipes need it here.
+            from sr_datasets.degrade.swscale import SwscaleBicubicStep
+
+            return SwscaleBicubicStep(context, accurate=accurate)
+        case BdSpmc():
+            return SpmcStep(context)
         case _:
-            assert_never(part)
+            return SeparableStep(taps_of(part, context.scale), context)

@@ -7,23 +7,49 @@ from pydantic import Field, model_validator
 from sr_datasets.models import Model
 from sr_datasets.recipe.chains import Chain, Degradation
 from sr_datasets.recipe.clips import ClipFilter, Split, SplitName
-from sr_datasets.recipe.degradations import BdBasicVsr, BdDuf, Bicubic
+from sr_datasets.recipe.degradations import (
+    Area,
+    BdBasicVsr,
+    BdDuf,
+    BdSofVsr,
+    BdSpmc,
+    BdTecoGan,
+    Bicubic,
+    Downscaler,
+    GaussianSubsample,
+    Lanczos,
+    OpenCvBicubic,
+    PillowBicubic,
+    SwscaleBicubic,
+    TorchBicubic,
+)
 from sr_datasets.recipe.sampling import GridSampling, Sampling, UniformSampling
 
 __all__ = [
+    "Area",
     "BdBasicVsr",
     "BdDuf",
+    "BdSofVsr",
+    "BdSpmc",
+    "BdTecoGan",
     "Bicubic",
     "Chain",
     "ClipFilter",
     "Degradation",
+    "Downscaler",
+    "GaussianSubsample",
     "GridSampling",
     "HrStep",
+    "Lanczos",
+    "OpenCvBicubic",
+    "PillowBicubic",
     "Recipe",
     "Sampling",
     "Scale",
     "Split",
     "SplitName",
+    "SwscaleBicubic",
+    "TorchBicubic",
     "UniformSampling",
 ]
 

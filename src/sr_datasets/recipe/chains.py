@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sr_datasets.models import Model
-from sr_datasets.recipe.degradations import BdBasicVsr, BdDuf, Bicubic
+from sr_datasets.recipe.degradations import Downscaler
 
-ChainStep = Annotated[Bicubic | BdDuf | BdBasicVsr, Field(discriminator="kind")]
+ChainStep = Annotated[Downscaler, Field(discriminator="kind")]
 """What may be a step of a chain."""
 
 
@@ -25,5 +25,5 @@ class Chain(Model):
     """``pixels``: each step's result is rounded to the clip's depth; ``floats``: only the last one's is."""
 
 
-Degradation = Annotated[Bicubic | BdDuf | BdBasicVsr | Chain, Field(discriminator="kind")]
+Degradation = Annotated[Downscaler | Chain, Field(discriminator="kind")]
 """How LR is made of HR."""
