@@ -280,6 +280,21 @@ def test_a_window_equals_the_crop_of_the_whole(case, color):
     assert part.shape == (1 if color == "y" else 3, height, width)
 
 
+@pytest.mark.parametrize("samples", [1, 40, 100, 1 << 20])
+def test_the_bands_of_the_conversion_do_not_show(monkeypatch, samples):
+    planes = [
+        np.random.default_rng(0).integers(0, 1024, shape, dtype=np.uint16)
+        for shape in ((23, 20), (12, 10), (12, 10))
+    ]
+    layout = PlaneLayout("yuv", 1, 1, 10, siting="left", matrix="bt709", range="limited")
+    expected = whole(planes, layout)
+    monkeypatch.setattr("sr_datasets.color._BAND_SAMPLES", samples)
+
+    np.testing.assert_array_equal(whole(planes, layout), expected)
+    part = window(planes, layout, color="rgb", top=3, left=5, height=19, width=11)
+    np.testing.assert_array_equal(part, expected[:, 3:22, 5:16])
+
+
 def test_luma_of_video_is_the_decoders_own_plane():
     y, u, v = np.random.default_rng(0).integers(0, 256, (3, 4, 6), dtype=np.uint8)
     for layout, planes in (

@@ -47,6 +47,8 @@ _LUMA_WEIGHTS = {
 # an exact half goes up at every depth.
 _FRACTION_BITS = 38
 _SLACK_BITS = 36
+_BAND_SAMPLES = 1 << 17
+"""Samples of a plane that are converted to R'G'B' at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +347,17 @@ def _check_planes(planes: Sequence[Pixels], layout: PlaneLayout) -> None:
 def _rgb_of_yuv(
     planes: Sequence[Pixels], layout: PlaneLayout, *, top: int, left: int, height: int, width: int
 ) -> Pixels:
+    rgb = np.empty((3, height, width), planes[0].dtype)
+    # In bands: the arithmetic takes 64 bits a sample, several times over, and stays in the cache so.
+    rows = max(1, _BAND_SAMPLES // width)
+    for start in range(0, height, rows):
+        band = rgb[:, start : start + rows]
+        _fill_rgb(band, planes, layout, top=top + start, left=left)
+    return rgb
+
+
+def _fill_rgb(rgb: Pixels, planes: Sequence[Pixels], layout: PlaneLayout, *, top: int, left: int) -> None:
+    _, height, width = rgb.shape
     luma_scale, luma_offset, chroma_scale = _range_of(layout)
     y_to_all, v_to_r, u_to_g, v_to_g, u_to_b = _coefficients(layout.matrix, luma_scale, chroma_scale)
     weight_bits = _weight_bits(layout.log2_x) + _weight_bits(layout.log2_y)
@@ -355,11 +368,9 @@ def _rgb_of_yuv(
     )
     luma = planes[0][top : top + height, left : left + width].astype(np.int64)
     luma = (luma - luma_offset) * (y_to_all << weight_bits)
-    rgb = np.empty((3, height, width), planes[0].dtype)
     bits = _FRACTION_BITS + weight_bits
     for index, value in enumerate((luma + v * v_to_r, luma + u * u_to_g + v * v_to_g, luma + u * u_to_b)):
         rgb[index] = _round_shift(value, bits, layout.bit_depth, rgb.dtype)
-    return rgb
 
 
 def _range_of(layout: PlaneLayout) -> tuple[Fraction, int, Fraction]:
