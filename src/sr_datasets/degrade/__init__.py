@@ -1,6 +1,6 @@
 """HR pixels to LR pixels, exactly; and one picture along an evaluation protocol."""
 
-from sr_datasets.degrade.engine import Degrader, Drawn, Key, degrade_frame, halo
+from sr_datasets.degrade.engine import Degrader, Drawn, Key, cut, degrade_frame, halo
 from sr_datasets.degrade.evaluation import EvaluationPair, evaluation_pair
 from sr_datasets.degrade.resample import resize_bicubic, resize_bicubic_pixels
 from sr_datasets.degrade.step import Region
@@ -11,6 +11,7 @@ __all__ = [
     "EvaluationPair",
     "Key",
     "Region",
+    "cut",
     "degrade_frame",
     "evaluation_pair",
     "halo",

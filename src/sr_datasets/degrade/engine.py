@@ -211,11 +211,7 @@ class Degrader:
 
     def cut(self, frame: npt.NDArray[_Sample], at: Region, part: Region) -> npt.NDArray[_Sample]:
         """Return a part of a frame of which the rectangle ``at`` is given; ``yuv420`` packed."""
-        if self.context.color != "yuv420":
-            return part.cut(frame, at)
-        y, u, v = split_yuv420(frame)
-        chroma = part.halved().cut(np.concatenate([u, v]), at.halved())
-        return pack_yuv420(part.cut(y, at), chroma)
+        return cut(frame, at, part, color=self.context.color)
 
     def _apply(
         self,
@@ -243,7 +239,7 @@ class Degrader:
             draws=draws,
         )
         # Chroma shares the draws that all frames share, but has noise of its own.
-        chroma_draws = StepDraws((*draws.key, "chroma"), draws.record)
+        chroma_draws = StepDraws(draws.key, draws.record, part="chroma")
         chroma = step.apply(
             [np.concatenate([u, v]) for _, u, v in planes],
             at=at.halved(),
@@ -292,6 +288,17 @@ class Degrader:
                 )
             if start % self._even or count % self._even:
                 raise ValueError(f"{count} LR {what} from {start}: yuv420 needs even numbers")
+
+
+def cut(
+    frame: npt.NDArray[_Sample], at: Region, part: Region, *, color: Literal["y", "rgb", "yuv420"]
+) -> npt.NDArray[_Sample]:
+    """Return a part of a frame of which the rectangle ``at`` is given; ``yuv420`` packed."""
+    if color != "yuv420":
+        return part.cut(frame, at)
+    y, u, v = split_yuv420(frame)
+    chroma = part.halved().cut(np.concatenate([u, v]), at.halved())
+    return pack_yuv420(part.cut(y, at), chroma)
 
 
 def halo(degradation: Degradation, scale: int) -> int:
