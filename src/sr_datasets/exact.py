@@ -158,7 +158,7 @@ def _wave(x: Floats, quarter_turns: int) -> Floats:
 @lru_cache
 def _nodes() -> Floats:
     """Return the sines of k pi / 128 for k = 1..63, the nodes of Bessel's integral."""
-    return sin(np.arange(1, 64) * (PI / 128))
+    return sin(np.arange(1, 64).astype(np.float64) * (PI / 128))
 
 
 def bessel_j1(x: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,10 @@ class Region:
         """Return the rectangle on a grid that is ``factor`` times finer."""
         return Region(self.top * factor, self.left * factor, self.height * factor, self.width * factor)
 
+    def grown(self, halo: int) -> "Region":
+        """Return the rectangle with ``halo`` more samples on each side."""
+        return Region(self.top - halo, self.left - halo, self.height + 2 * halo, self.width + 2 * halo)
+
     def halved(self) -> "Region":
         """Return the rectangle on the grid of 4:2:0 chroma; every side must be even."""
         return Region(self.top // 2, self.left // 2, self.height // 2, self.width // 2)
@@ -91,6 +95,9 @@ class StepDraws:
     """What the draws belong to: seed, source, clip, row, and the step's place and kind."""
     record: dict[str, object] = field(default_factory=dict)
     """What was drawn, as JSON values; it stands on the row."""
+    part: str = ""
+    """Which part of a frame is made, where parts are made one by one: ``chroma`` of 4:2:0. What all frames share
+    is shared by the parts too."""
 
     def shared(self, *purpose: str | int) -> KeyedDraws:
         """Return the draws that all frames of the row share."""
@@ -98,7 +105,13 @@ class StepDraws:
 
     def of_frame(self, number: int, *purpose: str | int) -> KeyedDraws:
         """Return the draws of one frame; ``number`` is its index in the clip."""
-        return KeyedDraws(DRAW_FORMAT, *self.key, "frame", number, *purpose)
+        return KeyedDraws(
+            DRAW_FORMAT, *self.key, "frame", number, *([self.part] if self.part else []), *purpose
+        )
+
+    def inside(self, *place: str | int) -> "StepDraws":
+        """Return the draws of a step that stands inside this one, with a record of its own."""
+        return StepDraws((*self.key, *place), part=self.part)
 
 
 class Step(ABC):
@@ -109,11 +122,11 @@ class Step(ABC):
     and clipped by its own rule, and unrounded float64 for float64.
     """
 
-    scope: ClassVar[Scope] = "window"
+    scope: Scope = "window"
     """What the step must see."""
     draws: bool = False
     """Whether the result depends on draws."""
-    planewise: ClassVar[bool] = True
+    planewise: bool = True
     """Whether each plane is made of itself alone, so that luma and chroma of 4:2:0 can go one by one; a step
     that is not gets them packed (``color.pack_yuv420``)."""
     ratio: int = 1

@@ -1,7 +1,7 @@
 """FFmpeg's own bicubic: libswscale, through PyAV, on whole planes."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +17,7 @@ _FORMATS = {8: "gray", 9: "gray9le", 10: "gray10le", 12: "gray12le", 14: "gray14
 class SwscaleBicubicStep(Step):
     """Shrinks each plane as a grey picture, as ``ffmpeg -vf scale`` does."""
 
-    scope: ClassVar[Scope] = "frame"
+    scope: Scope = "frame"
 
     def __init__(self, context: Context, *, accurate: bool) -> None:
         check_scale(context.scale)
