@@ -30,7 +30,8 @@ class PairDataset(Dataset[Sample]):
     """HR-LR patch pairs of one split of a shard set.
 
     A sample is ``{"lr", "hr"}``: ``lr`` is ``(C, h, w)``, or ``(T, C, h, w)`` when the rows hold T > 1
-    frames; ``hr`` is ``(C, H, W)``, the centre frame, or ``(T, C, H, W)`` when every frame has HR.
+    frames; ``hr`` is ``(C, H, W)``, the centre frame, or ``(T, C, H, W)`` when every frame has HR. Sets of
+    ``degradation: none`` have no ``lr``, and an ``hr`` with its halo.
     Values are as stored: uint8, or ``torch.uint16`` above 8 bits, from 0 to ``2**bit_depth - 1``.
     Rows of ``color: yuv420`` hold packed planes, ``(1, 3 h / 2, w)``: ``sr_datasets.split_yuv420`` gives Y, U
     and V of a tensor or a batch, as views.
@@ -99,7 +100,7 @@ class PairDataset(Dataset[Sample]):
                 return self._batch(index)
             index = as_index(index)  # NumPy's and torch's numbers
         lr, hr = self._rows.pair(index if index >= 0 else self._from_end(index))
-        sample = {"lr": from_numpy(lr), "hr": from_numpy(hr)}
+        sample = _sample(lr, hr)
         return sample if self._plain else self._finish(sample)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
@@ -111,10 +112,8 @@ class PairDataset(Dataset[Sample]):
         if self._rows.shape_of(rows) is None:
             return [self[int(row)] for row in rows]
         lr, hr = self._rows.batch(rows)
-        samples = [
-            {"lr": one, "hr": other}
-            for one, other in zip(from_numpy(lr).unbind(), from_numpy(hr).unbind(), strict=True)
-        ]
+        whole = {name: pixels.unbind() for name, pixels in _sample(lr, hr).items()}
+        samples = [{name: pixels[place] for name, pixels in whole.items()} for place in range(len(rows))]
         return samples if self._plain else [self._finish(sample) for sample in samples]
 
     def row(self, index: SupportsIndex) -> dict[str, Any]:
@@ -133,8 +132,7 @@ class PairDataset(Dataset[Sample]):
             samples: list[Sample] = [self[row] for row in rows.tolist()]
             batch: Sample = default_collate(samples)
             return batch
-        lr, hr = self._rows.batch(rows)
-        sample = {"lr": from_numpy(lr), "hr": from_numpy(hr)}
+        sample = _sample(*self._rows.batch(rows))
         if self.dtype is not None:
             sample = {name: pixels.to(self.dtype) for name, pixels in sample.items()}
         return sample
@@ -171,3 +169,8 @@ class PairDataset(Dataset[Sample]):
         if index < -self._num_rows:
             raise IndexError(f"{self!r}: there is no row {index}")
         return index + self._num_rows
+
+
+def _sample(lr: npt.NDArray[Any], hr: npt.NDArray[Any]) -> Sample:
+    """Return a sample or batch; without LR where the set keeps none (``degradation: none``)."""
+    return {"lr": from_numpy(lr), "hr": from_numpy(hr)} if lr.shape[-1] else {"hr": from_numpy(hr)}

@@ -37,6 +37,7 @@ from sr_datasets.build.planning import (
     plan_rows,
     plan_shards,
 )
+from sr_datasets.build.provided import with_lr
 from sr_datasets.build.rederiving import RederiveReport, rederive_set
 from sr_datasets.built import (
     RECIPES_NAME,
@@ -166,7 +167,7 @@ def build_pairs(
     progress = progress or Silent()
     start = perf_counter()
     chosen = choose_pairs(recipe, store, lock=lock, workers=workers, on_error=on_error, progress=progress)
-    pairs = chosen.pairs
+    pairs = with_lr(recipe, chosen.pairs, store)
     _check_facts(recipe, pairs, store, strict_color=strict_color)
     tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store, on_error=on_error)
     with disk_errors(f"building into {out_dir}", out_dir), own_folder(recipe, pairs, tasks, out_dir):
@@ -249,7 +250,7 @@ def _seconds(results: Iterable[ShardResult], *, wall: float) -> dict[str, float]
 
 def _register(recipe: Recipe, pairs: Sequence[PairPlan], out_dir: Path, store: Store) -> None:
     """Note the folder in the store, so that ``sr-data forget`` finds what is derived of a clip."""
-    names = [f"{pair.record.source}/{pair.record.clip}" for pair in pairs]
+    names = [pair.name for pair in pairs] + [pair.lr.name for pair in pairs if pair.lr is not None]
     with _unless_read_only(store, f"sr-data forget will not find {out_dir}"):
         register_set(store, out_dir, recipe.id, names)
     # Who forgets takes the records out first and reads the register then: one of the two sees the other.

@@ -2,8 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
@@ -11,12 +11,22 @@ from typing import TypeVar
 import numpy as np
 
 from sr_datasets.build.analysing import planned_rows
-from sr_datasets.build.frames import Coded, HrFrame, LrFrames, PerFrame, Planes, hr_depth
+from sr_datasets.build.frames import (
+    Coded,
+    Given,
+    HrFrame,
+    LrFrames,
+    NoFrames,
+    PerFrame,
+    Planes,
+    hr_depth,
+)
 from sr_datasets.build.planning import PairPlan, ShardTask
-from sr_datasets.degrade import Degrader, Drawn, Region
+from sr_datasets.degrade import Degrader, Drawn, Region, cut
 from sr_datasets.errors import DecodeError, StoreError
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.recipe import Recipe
+from sr_datasets.recipe.given import NoLr, Provided
 from sr_datasets.sampling import RowPlan, row_groups
 from sr_datasets.shards.schema import MAX_GROUP_ROWS, Row
 from sr_datasets.shards.sets import (
@@ -130,24 +140,42 @@ def iter_groups(
         path = store.path_of(pair.record)
         return open_clip(path, info, clip=pair.clip, interlaced=recipe.interlaced)
 
-    depth = hr_depth(recipe, info)
-    degrader = Degrader(recipe.degradation, recipe.scale, bit_depth=depth, color=recipe.color)
-    lr_frames: LrFrames = PerFrame(degrader, recipe.sampling.lr_size)
-    if degrader.scope == "clip":
+    with ExitStack() as stack:
         with watch.stage("degrade"):
-            lr_frames = Coded(
-                degrader,
-                recipe,
-                info,
-                open_reader=open_reader,
-                wanted={index for row in plan for index in row.frame_indices},
-                key=(recipe.seed, pair.record.source, pair.record.clip),
-            )
-    for part in row_groups(plan, _rows_per_group(recipe, info)):
-        with watch.stage("decode"):
-            reader = open_reader()
-        with reader:
-            yield _cut_rows(recipe, pair, info, part, reader, degrader, lr_frames, watch)
+            degrader, lr_frames = _lr_of(recipe, pair, info, store, open_reader, plan, stack)
+        for part in row_groups(plan, _rows_per_group(recipe, info)):
+            with watch.stage("decode"):
+                reader = open_reader()
+            with reader:
+                yield _cut_rows(recipe, pair, info, part, reader, degrader, lr_frames, watch)
+
+
+def _lr_of(
+    recipe: Recipe,
+    pair: PairPlan,
+    info: VideoInfo,
+    store: Store,
+    open_reader: Callable[[], ClipReader],
+    plan: Sequence[RowPlan],
+    stack: ExitStack,
+) -> tuple[Degrader | None, LrFrames]:
+    """Return how LR of a pair is made: patch by patch, or as whole frames; readers are closed with the stack."""
+    if isinstance(recipe.degradation, NoLr):
+        return None, NoFrames()
+    if isinstance(recipe.degradation, Provided):
+        assert pair.lr is not None, "choosing found the LR clip"
+        store.check(pair.lr.record)
+        small = with_declared(pair.lr.record.info, pair.lr.clip)
+        reader = stack.enter_context(open_clip(store.path_of(pair.lr.record), small, clip=pair.lr.clip))
+        return None, Given(reader, recipe, small)
+    degrader = Degrader(
+        recipe.degradation, recipe.scale, bit_depth=hr_depth(recipe, info), color=recipe.color
+    )
+    if degrader.scope != "clip":
+        return degrader, PerFrame(degrader, recipe.sampling.lr_size)
+    wanted = {index for row in plan for index in row.frame_indices}
+    key = (recipe.seed, pair.record.source, pair.record.clip)
+    return degrader, Coded(degrader, recipe, info, open_reader=open_reader, wanted=wanted, key=key)
 
 
 def _cut_rows(
@@ -156,7 +184,7 @@ def _cut_rows(
     info: VideoInfo,
     plan: Sequence[RowPlan],
     reader: ClipReader,
-    degrader: Degrader,
+    degrader: Degrader | None,
     lr_frames: LrFrames,
     watch: Stopwatch,
 ) -> list[Row]:
@@ -176,9 +204,9 @@ def _cut_rows(
                 cuts[position].take(number, hr, whole)
     tags = row_tags(info, recipe.color, rgb_from_yuv=recipe.rgb_from_yuv)
     rows = []
-    for row, cut in zip(plan, cuts, strict=True):
+    for row, done in zip(plan, cuts, strict=True):
         single = len(row.frame_indices) == 1
-        drawn = cut.drawn or lr_frames.drawn
+        drawn = done.drawn or lr_frames.drawn
         rows.append(
             Row(
                 sample_id=f"{pair.record.source}/{pair.record.clip}/{row.number:06d}",
@@ -193,11 +221,11 @@ def _cut_rows(
                 left=row.left,
                 scale=recipe.scale,
                 color=recipe.color,
-                bit_depth=degrader.context.bit_depth,
+                bit_depth=hr_depth(recipe, info),
                 degradation=recipe.degradation.model_dump_json(),
                 drawn=json.dumps({"steps": drawn}) if drawn else "{}",
-                lr=cut.lr[0] if single else np.stack(cut.lr),
-                hr=np.stack(cut.hr) if hr_all and not single else cut.hr[len(cut.hr) // 2],
+                lr=done.lr[0] if single else np.stack(done.lr),
+                hr=np.stack(done.hr) if hr_all and not single else done.hr[len(done.hr) // 2],
                 **tags,
             )
         )
@@ -207,8 +235,9 @@ def _cut_rows(
 class _RowCut:
     """Collects the frames of one row: HR, and LR as the degraded whole frame (or crop) has it there."""
 
-    def __init__(self, recipe: Recipe, pair: PairPlan, row: RowPlan, degrader: Degrader) -> None:
-        self._row, self._degrader, self._scale = row, degrader, recipe.scale
+    def __init__(self, recipe: Recipe, pair: PairPlan, row: RowPlan, degrader: Degrader | None) -> None:
+        self._row, self._degrader, self._scale, self._color = row, degrader, recipe.scale, recipe.color
+        self._halo = recipe.degradation.halo if isinstance(recipe.degradation, NoLr) else 0
         self._lr_region = Region(row.top, row.left, recipe.sampling.lr_size, recipe.sampling.lr_size)
         self._key = (recipe.seed, pair.record.source, pair.record.clip, row.number)
         self._missing = len(row.frame_indices)
@@ -221,27 +250,31 @@ class _RowCut:
 
     def take(self, number: int, hr: HrFrame, whole_lr: Planes | None) -> None:
         """Cut frame ``number`` of the row; ``whole_lr`` is LR of the whole frame where it was made."""
-        at, size = hr.all, self._lr_region
+        at, size, degrader = hr.all, self._lr_region, self._degrader
+        # Copies, so that the frame can be let go while the row waits for its group.
         if whole_lr is not None:
-            # Copies, so that the frame can be let go while the row waits for its group.
             self.hr[number] = hr.region(size.times(self._scale)).copy()
             whole = Region(0, 0, at.height // self._scale, at.width // self._scale)
-            self.lr[number] = self._degrader.cut(whole_lr, whole, size).copy()
+            self.lr[number] = cut(whole_lr, whole, size, color=self._color).copy()
             return
-        needed = self._degrader.hr_region(size, at.height, at.width)
+        if degrader is None:
+            self.hr[number] = hr.region(size.times(self._scale).grown(self._halo)).copy()
+            self.lr[number] = self.hr[number][:, :0, :0]
+            return
+        needed = degrader.hr_region(size, at.height, at.width)
         window = hr.region(needed)
-        self.hr[number] = self._degrader.cut(window, needed, size.times(self._scale)).copy()
+        self.hr[number] = cut(window, needed, size.times(self._scale), color=self._color).copy()
         self._missing -= 1
-        if self._degrader.scope != "crop":
-            (self.lr[number],), self.drawn = self._degrade([window], needed, hr, [number])
+        if degrader.scope != "crop":
+            (self.lr[number],), self.drawn = self._degrade(degrader, [window], needed, hr, [number])
         elif not self._missing:
             # What is degraded crop by crop may join the frames of a row: its parameters walk over them.
-            self.lr, self.drawn = self._degrade(self.hr, needed, hr, range(len(self.hr)))
+            self.lr, self.drawn = self._degrade(degrader, self.hr, needed, hr, range(len(self.hr)))
 
     def _degrade(
-        self, windows: Sequence[Planes], at: Region, hr: HrFrame, numbers: Sequence[int]
+        self, degrader: Degrader, windows: Sequence[Planes], at: Region, hr: HrFrame, numbers: Sequence[int]
     ) -> tuple[list[Planes], Drawn]:
-        return self._degrader.degrade(
+        return degrader.degrade(
             windows,
             at=at,
             height=hr.all.height,
@@ -267,7 +300,12 @@ def _metadata(task: ShardTask, skipped: Sequence[SkippedInput]) -> dict[str, str
         "recipe": task.recipe.model_dump_json(),
         "inputs": json.dumps(
             [
-                {"source": pair.record.source, "clip": pair.record.clip, "sha256": pair.record.sha256}
+                {
+                    "source": pair.record.source,
+                    "clip": pair.record.clip,
+                    "sha256": pair.made_of,
+                    **({"lr": pair.lr.name} if pair.lr is not None else {}),
+                }
                 for pair in task.pairs
             ]
         ),

@@ -8,6 +8,7 @@ from time import perf_counter
 from sr_datasets.build.choosing import choose_pairs
 from sr_datasets.build.cutting import iter_groups
 from sr_datasets.build.planning import PairPlan, pairs_by_split
+from sr_datasets.build.provided import with_lr
 from sr_datasets.built import RecipeLock
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import Recipe
@@ -62,7 +63,8 @@ def estimate_build(
         DecodeError: A clip that was tried cannot be read.
     """
     progress = progress or Silent()
-    pairs = choose_pairs(recipe, store, lock=lock, workers=workers, progress=progress).pairs
+    chosen = choose_pairs(recipe, store, lock=lock, workers=workers, progress=progress)
+    pairs = with_lr(recipe, chosen.pairs, store)
     by_kind: dict[tuple[str, int, int], list[PairPlan]] = defaultdict(list)
     for pair in pairs:
         info = pair.record.info

@@ -22,6 +22,7 @@ from sr_datasets.shards.sets import (
     INDEX_NAME,
     SET_NAME,
     InputInfo,
+    LrInfo,
     SetInfo,
     SkippedInput,
     read_set,
@@ -51,7 +52,7 @@ def own_folder(
             f"{out_dir} is a file, or lies in one. Give --out a new or an empty folder."
         ) from error
     with locked_folder(out_dir):
-        plan = digest_of("set-1", recipe.model_dump_json(), *[pair.record.sha256 for pair in pairs]).hex()
+        plan = digest_of("set-1", recipe.model_dump_json(), *[pair.made_of for pair in pairs]).hex()
         _check_folder(recipe, pairs, tasks, plan, out_dir)
         write_atomic(out_dir / STATE_NAME, json.dumps({"recipe": recipe.id, "plan": plan}).encode())
         for partial in (out_dir / DATA_DIR).glob(".*.part"):
@@ -150,6 +151,9 @@ def inputs_of(pairs: Sequence[PairPlan]) -> list[InputInfo]:
             split=pair.split,
             sha256=pair.record.sha256,
             origin=pair.record.origin,
+            lr=None
+            if pair.lr is None
+            else LrInfo(source=pair.lr.record.source, clip=pair.lr.record.clip, sha256=pair.lr.record.sha256),
         )
         for pair in pairs
     ]

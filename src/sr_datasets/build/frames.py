@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sr_datasets import color
 from sr_datasets.degrade import Degrader, Drawn, Key, Region
 from sr_datasets.manifest import VideoInfo
-from sr_datasets.recipe import Bicubic, Recipe
+from sr_datasets.recipe import Bicubic, HrStep, Recipe
 from sr_datasets.video import ClipReader
 
 Planes: TypeAlias = NDArray[np.uint8 | np.uint16]
@@ -153,3 +153,32 @@ class Coded(LrFrames):
     def drawn(self) -> Drawn:
         """What was drawn for the clip's steps."""
         return self._drawn
+
+
+class Given(LrFrames):
+    """The publisher's own LR frames."""
+
+    def __init__(self, reader: ClipReader, recipe: Recipe, info: VideoInfo) -> None:
+        """Hand out frames of an open LR clip.
+
+        Args:
+            reader: The LR clip.
+            recipe: What is built.
+            info: The LR clip.
+        """
+        # LR is taken as it is: only the colour is the recipe's.
+        self._recipe = recipe.model_copy(update={"scale": 1, "hr": HrStep()})
+        self._reader, self._info = reader, info
+
+    def of(self, index: int, hr: HrFrame, *, num_patches: int) -> Planes | None:
+        """Return LR of a frame."""
+        frame = HrFrame(self._reader.frame_at(index).planes, self._recipe, self._info)
+        return frame.region(frame.all)
+
+
+class NoFrames(LrFrames):
+    """No LR at all."""
+
+    def of(self, index: int, hr: HrFrame, *, num_patches: int) -> Planes | None:
+        """Return nothing."""
+        return None

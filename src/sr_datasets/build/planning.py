@@ -12,6 +12,7 @@ from sr_datasets.color import check_yuv420
 from sr_datasets.errors import BuildError
 from sr_datasets.manifest import Clip
 from sr_datasets.recipe import Recipe
+from sr_datasets.recipe.given import NoLr
 from sr_datasets.recipe.sampling import (
     GridSampling,
     StratifiedSampling,
@@ -41,6 +42,21 @@ from sr_datasets.store import ClipRecord, Store
 
 
 @dataclass(frozen=True, slots=True)
+class LrClip:
+    """The publisher's own LR of a clip."""
+
+    clip: Clip
+    """What the manifest says of it."""
+    record: ClipRecord
+    """What the store knows of it."""
+
+    @property
+    def name(self) -> str:
+        """As commands name it."""
+        return f"{self.record.source}/{self.record.clip}"
+
+
+@dataclass(frozen=True, slots=True)
 class PairPlan:
     """One clip, the split that it belongs to, and how many rows it gives."""
 
@@ -52,11 +68,18 @@ class PairPlan:
     """Where all of its rows go."""
     num_rows: int
     """Patch pairs."""
+    lr: LrClip | None = None
+    """Its provided LR, where the recipe takes that."""
 
     @property
     def name(self) -> str:
         """Its clip as commands name it: ``xiph/akiyo_cif``."""
         return f"{self.record.source}/{self.record.clip}"
+
+    @property
+    def made_of(self) -> str:
+        """SHA-256 of the clip's bytes, and behind a plus that of its provided LR."""
+        return self.record.sha256 + (f"+{self.lr.record.sha256}" if self.lr is not None else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +113,7 @@ class ShardTask:
 
     def digest(self) -> str:
         """Return what the shard is made of, as a hash: recipe, name, the bytes of each clip, and which analysis."""
-        inputs = [(pair.record.source, pair.record.clip, pair.record.sha256) for pair in self.pairs]
+        inputs = [(pair.record.source, pair.record.clip, pair.made_of) for pair in self.pairs]
         return plan_digest(self.recipe.model_dump_json(), self.name, inputs, self.analysis)
 
     @property
@@ -147,12 +170,17 @@ def _space(recipe: Recipe, record: ClipRecord, analysis: Analysis | None) -> Spa
             scale=recipe.scale,
             window=sampling.num_lr_frames,
             step=sampling.frames_apart,
-            margin=sampling.margin,
+            margin=max(sampling.margin, _halo_margin(recipe)),
             shrunk=recipe.hr.downscale,
         ),
         analysis=analysis,
         avoid=sampling.avoided,
     )
+
+
+def _halo_margin(recipe: Recipe) -> int:
+    """Return the LR pixels that a stored halo needs at the frame's edge."""
+    return -(-recipe.degradation.halo // recipe.scale) if isinstance(recipe.degradation, NoLr) else 0
 
 
 def _rows(recipe: Recipe, space: Space) -> tuple[RowPlan, ...]:

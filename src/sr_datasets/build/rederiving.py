@@ -12,10 +12,12 @@ from sr_datasets import catalog
 from sr_datasets.build.cutting import iter_groups
 from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import PairPlan, some
-from sr_datasets.degrade import Degrader, Region, halo
+from sr_datasets.build.provided import with_lr
+from sr_datasets.degrade import Degrader, Region, cut, halo
 from sr_datasets.errors import StoreError
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import Recipe
+from sr_datasets.recipe.given import NoLr, Provided
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import PIXEL_COLUMNS, Pixels, Row
 from sr_datasets.shards.sets import DATA_DIR, InputInfo, read_set
@@ -109,7 +111,7 @@ def rederive_set(path: Path, *, store: Store, progress: Progress | None = None) 
         for shard in info.shards:
             with closing(ShardReader(path / DATA_DIR / shard.name)) as reader:
                 for source, clip, numbers in _runs(reader):
-                    pair = _pair_of(inputs[source, clip], store)
+                    pair = _pair_of(recipe, inputs[source, clip], store)
                     if pair is None:
                         if f"{source}/{clip}" not in report.missing_clips:
                             report.missing_clips.append(f"{source}/{clip}")
@@ -135,7 +137,7 @@ def _runs(reader: ShardReader) -> Iterator[tuple[str, str, range]]:
         yield *current, range(start, reader.num_rows)
 
 
-def _pair_of(clip: InputInfo, store: Store) -> PairPlan | None:
+def _pair_of(recipe: Recipe, clip: InputInfo, store: Store) -> PairPlan | None:
     record = store.find(clip.source, clip.clip)
     if record is None or record.sha256 != clip.sha256:
         return None
@@ -146,7 +148,17 @@ def _pair_of(clip: InputInfo, store: Store) -> PairPlan | None:
     (selected,) = catalog.select(
         [f"{clip.source}/{clip.clip}"], imported=catalog.imported_clips(store.records())
     )
-    return PairPlan(selected.clip, record, clip.split, num_rows=0)
+    pair = PairPlan(selected.clip, record, clip.split, num_rows=0)
+    if clip.lr is None:
+        return pair
+    small = store.find(clip.lr.source, clip.lr.clip)
+    if small is None or small.sha256 != clip.lr.sha256:
+        return None
+    try:
+        (pair,) = with_lr(recipe, [pair], store)
+    except StoreError:
+        return None
+    return pair
 
 
 def _from_source(
@@ -187,6 +199,8 @@ def _from_hr(recipe: Recipe, reader: ShardReader, numbers: range, report: Rederi
 
 def _lr_of_hr(recipe: Recipe, row: Row) -> tuple[Region, Pixels] | None:
     """Return what the stored HR determines of LR, and where in the LR frame it lies; None for nothing."""
+    if isinstance(recipe.degradation, Provided | NoLr):
+        return None
     degrader = Degrader(recipe.degradation, recipe.scale, bit_depth=row.bit_depth, color=recipe.color)
     if degrader.scope not in ("window", "crop") or len(row.frame_indices) > 1:
         return None
@@ -211,9 +225,8 @@ def _lr_of_hr(recipe: Recipe, row: Row) -> tuple[Region, Pixels] | None:
 
 
 def _part(recipe: Recipe, row: Row, region: Region) -> Pixels:
-    degrader = Degrader(recipe.degradation, recipe.scale, bit_depth=row.bit_depth, color=recipe.color)
     size = recipe.sampling.lr_size
-    return degrader.cut(row.lr, Region(row.top, row.left, size, size), region)
+    return cut(row.lr, Region(row.top, row.left, size, size), region, color=recipe.color)
 
 
 def _difference(stored: Pixels, made: Pixels) -> str:

@@ -23,6 +23,7 @@ from sr_datasets.recipe.degradations import (
     SwscaleBicubic,
     TorchBicubic,
 )
+from sr_datasets.recipe.given import NoLr, Provided
 from sr_datasets.recipe.sampling import GridSampling, Sampling, UniformSampling
 
 __all__ = [
@@ -41,8 +42,10 @@ __all__ = [
     "GridSampling",
     "HrStep",
     "Lanczos",
+    "NoLr",
     "OpenCvBicubic",
     "PillowBicubic",
+    "Provided",
     "Recipe",
     "Sampling",
     "Scale",
@@ -100,7 +103,7 @@ class Recipe(Model):
     moments of a frame stay woven."""
     hr: HrStep = HrStep()
     """What happens to decoded frames before they are HR."""
-    degradation: Degradation = Bicubic()
+    degradation: Degradation | Provided | NoLr = Bicubic()
     """How LR is made of HR."""
     sampling: Sampling = UniformSampling()
     """Which patches become rows."""
@@ -110,6 +113,18 @@ class Recipe(Model):
     """Key of every draw."""
     clips_per_shard: int = Field(default=8, ge=1)
     """Clips (of one split) that make one shard."""
+
+    @model_validator(mode="after")
+    def _what_is_degraded_later_is_there(self) -> Self:
+        if not isinstance(self.degradation, NoLr):
+            return self
+        if self.sampling.num_lr_frames > 1 and self.sampling.num_hr_frames == 1:
+            raise ValueError("degradation: none keeps no LR, so windows of frames need hr_frames: all")
+        if self.color == "yuv420" and self.degradation.halo % 2:
+            raise ValueError(
+                f"color: yuv420 has chroma at half the size: halo must be even, not {self.degradation.halo}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _yuv420_stays_even(self) -> Self:

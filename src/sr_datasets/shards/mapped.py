@@ -174,7 +174,7 @@ class MappedRows:
         if one.wide:
             lr, hr = lr.view("<u2"), hr.view("<u2")
         shape = self._shapes[number]
-        return lr.reshape(-1, *shape.lr), hr.reshape(-1, *shape.hr)
+        return lr.reshape(len(rows), *shape.lr), hr.reshape(len(rows), *shape.hr)
 
     def row(self, row: int) -> dict[str, Any]:
         """Return a row without its pixels.

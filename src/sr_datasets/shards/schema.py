@@ -237,15 +237,17 @@ def shape_of_row(row: Row) -> Shape:
             "it must be (C, h, w) for one frame, (T, C, h, w) for T"
         )
     channels, lr_height, lr_width = lr.shape[-3:]
-    if hr.shape[-3:] != (channels, lr_height * row.scale, lr_width * row.scale) or hr.ndim not in (3, 4):
+    if lr.size == 0:
+        # A row without LR: HR with its halo, to be degraded when it is loaded.
+        if (lr_height, lr_width) != (0, 0) or hr.shape[-3] != channels or hr.size == 0:
+            raise ValueError(f"{row.sample_id}: lr has no samples: {lr.shape}, hr {hr.shape}")
+    elif hr.shape[-3:] != (channels, lr_height * row.scale, lr_width * row.scale) or hr.ndim not in (3, 4):
         raise ValueError(
             f"{row.sample_id}: hr has shape {hr.shape}, lr {lr.shape}; at scale {row.scale} hr must be "
             f"{(channels, lr_height * row.scale, lr_width * row.scale)}, with T frames before it or without"
         )
     if hr.ndim == 4 and hr.shape[0] != num_frames:
         raise ValueError(f"{row.sample_id}: hr has {hr.shape[0]} frames, lr {num_frames}")
-    if lr.size == 0:
-        raise ValueError(f"{row.sample_id}: lr has no samples: {lr.shape}")
     wanted = {"y": 1, "rgb": 3, "yuv420": 1}.get(row.color)
     if wanted is None or channels != wanted:
         raise ValueError(

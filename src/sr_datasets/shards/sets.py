@@ -61,6 +61,17 @@ class ShardSummary(ShardInfo):
     """Content digest of each row group, in order."""
 
 
+class LrInfo(Model):
+    """The publisher's own LR of a clip."""
+
+    source: str
+    """Source id."""
+    clip: str
+    """Clip id."""
+    sha256: str
+    """Digest of the clip's bytes."""
+
+
 class InputInfo(Model):
     """One clip that the set was made of."""
 
@@ -74,6 +85,8 @@ class InputInfo(Model):
     """Digest of the clip's bytes, as the store has it."""
     origin: str = ""
     """Where its bytes came from: a URL, ``imported`` or ``generated``."""
+    lr: LrInfo | None = None
+    """The publisher's LR, where the set has that."""
 
 
 class SkippedInput(Model):
