@@ -10,6 +10,7 @@ from sr_datasets.build import build_pairs, rederive_set
 from sr_datasets.degrade import Degrader, Region, degrade_frame
 from sr_datasets.errors import BuildError, StoreError
 from sr_datasets.files import sha256_of
+from sr_datasets.forget import forget
 from sr_datasets.inspect import inspect_set
 from sr_datasets.recipe import BdDuf, Bicubic, NoLr, Provided, Recipe, Split, UniformSampling
 from sr_datasets.shards.sets import read_set
@@ -90,6 +91,18 @@ def test_lr_that_the_publisher_made_as_we_do_gives_the_same_rows(smooth, tmp_pat
     assert (one.lr.clip, one.lr.sha256) == ("smooth_lr", smooth.find("made", "smooth_lr").sha256)
     assert rederive_set(tmp_path / "given", store=smooth).ok
     inspect_set(tmp_path / "given", verify=True)
+
+
+def test_rows_of_provided_lr_go_when_the_lr_clip_is_forgotten(smooth, tmp_path):
+    put_lr(smooth, "smooth", scale=2)
+    build_pairs(provided(tmp_path), out_dir=tmp_path / "given", store=smooth)
+
+    report = forget(smooth, ["made/smooth_lr"])
+
+    assert report.problems == ()
+    assert not (tmp_path / "given" / "sr-data.json").exists()
+    assert not list((tmp_path / "given").rglob("*.parquet"))
+    assert smooth.find("made", "smooth") is not None
 
 
 def test_lr_of_another_phase_within_a_sample_is_taken(smooth, tmp_path):

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from sr_datasets import catalog
 from sr_datasets.build import CARD_NAME, REPORT_NAME, STATE_NAME, card_of, locked_folder, plan_digest
+from sr_datasets.build.analysing import analysis_paths
 from sr_datasets.built import (
     RECIPES_NAME,
     ClipName,
@@ -65,7 +66,7 @@ from sr_datasets.shards.sets import (
     write_set_json,
 )
 from sr_datasets.shards.writer import WRITER_KEYS, ShardWriter
-from sr_datasets.store import Store, StorePath
+from sr_datasets.store import ClipRecord, Store, StorePath
 
 JOURNAL_NAME = "forgetting.json"
 """What is being forgotten, in the store's folder."""
@@ -362,13 +363,20 @@ class _Work:
         """Return what lies in the store of a clip, finished or waiting to be."""
         source, clip = name
         record = self.records.get(name)
-        paths = [] if record is None else [self.store.path_of(record)]
+        paths = [] if record is None else [self.store.path_of(record), *self._analyses_of(record)]
         incoming = self.store.incoming(source)
         if incoming.is_dir():
             names = "|".join(re.escape(known) for known in (clip, *_archives_of(source, clip)))
             waiting = re.compile(rf"\.?({names})(\..*)?", re.DOTALL)
             paths += [path for path in sorted(incoming.iterdir()) if waiting.fullmatch(path.name)]
         return paths
+
+    def _analyses_of(self, record: ClipRecord) -> list[Path]:
+        """Return what was found of a clip's pictures, unless another clip that stays has the same bytes."""
+        stay = (other for name, other in self.records.items() if name not in self.names)
+        if any(other.sha256 == record.sha256 for other in stay):
+            return []
+        return analysis_paths(self.store, record.sha256)
 
     def _other_paths(self, whole: Collection[str]) -> list[Path]:
         """Return what an earlier call left, and whatever lies in the folders of sources that go whole."""
@@ -519,12 +527,24 @@ def _names_of_group(reader: ShardReader, group: int) -> list[_Name]:
     return list(zip(table.column("source").to_pylist(), table.column("clip").to_pylist(), strict=True))
 
 
+def _with_their_pairs(folder: Path, names: Collection[_Name]) -> set[_Name]:
+    """Return the names and those of the clips whose provided LR they are: their rows hold it."""
+    found = set(names)
+    texts = {f"{source}/{clip}" for source, clip in names}
+    for path in _shards_of(folder):
+        with closing(ShardReader(path)) as reader:
+            inputs = json.loads(reader.metadata.get("inputs", "[]"))
+        found |= {(clip["source"], clip["clip"]) for clip in inputs if clip.get("lr") in texts}
+    return found
+
+
 def _look(folder: Path, names: Collection[_Name]) -> ClearedSet | str:
     """Return what a set would lose, or why that cannot be told."""
     gone: Counter[_Name] = Counter()
     left = 0
     rewritten, deleted = [], []
     try:
+        names = _with_their_pairs(folder, names)
         unfinished = _kind_of(folder) == "unfinished"
         for path in _shards_of(folder):
             counts = _names_in(path)
@@ -556,6 +576,7 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
     if info is not None:
         told = {(clip.source, clip.clip) for clip in info.inputs}
         told |= {(clip.source, clip.clip) for clip in info.skipped}
+        told |= {(clip.lr.source, clip.lr.clip) for clip in info.inputs if clip.lr is not None}
         if told.isdisjoint(names):
             return None  # a folder of others, whatever the register says of it
     with locked_folder(folder):
@@ -563,7 +584,8 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
             partial.unlink()  # of a build or a forgetting that was killed: the lock says that nobody writes it now
         info = _info_of(folder)
         if info is None:
-            return _clear_unfinished(folder, names)
+            return _clear_unfinished(folder, _with_their_pairs(folder, names))
+        names = _with_their_pairs(folder, names)
         before = {path.name: _names_in(path) for path in _shards_of(folder)}
         interrupted = _kind_of(folder) == "interrupted"
         if not interrupted:
@@ -645,7 +667,7 @@ def _rewrite(path: Path, names: Collection[_Name]) -> ShardSummary:
             metadata["skipped"] = json.dumps(skipped)
         own = {key: value for key, value in metadata.items() if key not in WRITER_KEYS} | {
             "inputs": json.dumps(inputs),
-            "plan": plan_digest(metadata["recipe"], path.name, made_of),
+            "plan": plan_digest(metadata["recipe"], path.name, made_of, metadata.get("analysis", "")),
         }
         with ShardWriter(path, metadata=own) as writer:
             for group in range(reader.num_groups):

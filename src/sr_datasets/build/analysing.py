@@ -201,7 +201,7 @@ class AnalysisTask:
                     arrays["cut"] = cuts_by_pyscenedetect(reader.frames(range(info.num_frames)), info)
             for name, values in arrays.items():
                 _put(archive, f"{name}.npy", values)
-            archive.writestr("clip.json", json.dumps(_facts_of(info)))
+            archive.writestr(zipfile.ZipInfo("clip.json"), json.dumps(_facts_of(info)))
 
     def _reader(self) -> ClipReader:
         return open_clip(Store(self.store_root).path_of(self.record), self.record.info, clip=self.clip)
