@@ -15,7 +15,20 @@ from matfile import read_mat
 from pictures import SET5, mod_cropped, read_planes
 
 from sr_datasets.degrade import Degrader, Region, degrade_frame, resize_bicubic
-from sr_datasets.recipe import BdBasicVsr, BdDuf, Bicubic
+from sr_datasets.recipe import (
+    Area,
+    BdBasicVsr,
+    BdDuf,
+    BdSofVsr,
+    BdSpmc,
+    BdTecoGan,
+    Bicubic,
+    GaussianSubsample,
+    Lanczos,
+    OpenCvBicubic,
+    PillowBicubic,
+    TorchBicubic,
+)
 
 RULES = [
     Bicubic(rounding=rounding, border=border)
@@ -65,11 +78,23 @@ def main() -> None:
         print(f"doubles {name}: greatest difference {np.abs(np.clip(values, 0, 255) - theirs).max():.1e}")
 
     frame = np.random.default_rng(0).integers(0, 256, (1, 1080, 1920), dtype=np.uint8)
-    for degradation in (Bicubic(), BdDuf(), BdBasicVsr()):
-        for scale in (2, 3, 4):
-            print(
-                f"30 LR patches 33x33, one plane, {degradation.kind} x{scale}: {patches_ms(frame, degradation, scale):.1f} ms"
-            )
+    print("milliseconds of 30 LR patches 33x33, one plane")
+    for degradation in (
+        Bicubic(),
+        PillowBicubic(),
+        TorchBicubic(),
+        OpenCvBicubic(),
+        Lanczos(),
+        Area(),
+        GaussianSubsample(),
+        BdDuf(),
+        BdBasicVsr(),
+        BdSofVsr(),
+        BdTecoGan(),
+        BdSpmc(),
+    ):
+        times = (f"x{scale} {patches_ms(frame, degradation, scale):5.1f}" for scale in (2, 3, 4))
+        print(f"{degradation.kind:<20}" + "  ".join(times))
 
 
 def patches_ms(frame, degradation, scale) -> float:

@@ -208,6 +208,85 @@ def test_bd_basicvsr_equals_the_published_script(scale, height, width, bit_depth
 
 
 @pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(("height", "width", "bit_depth"), [(8, 9, 8), (7, 5, 12)])
+@pytest.mark.parametrize(
+    ("degradation", "taps", "sigma", "mode"),
+    [(BdSofVsr(), 13, 1.6, "symmetric"), (BdTecoGan(), 9, 1.5, "reflect")],
+    ids=["bd-sofvsr", "bd-tecogan"],
+)
+def test_blurs_with_samples_from_the_first_equal_their_published_scripts(
+    degradation, taps, sigma, mode, scale, height, width, bit_depth
+):
+    plane = noise((height * scale, width * scale), bit_depth=bit_depth, seed=3)
+
+    lr = degrade_frame(plane[np.newaxis], degradation, scale, bit_depth=bit_depth)
+
+    kernel = fspecial_gaussian(taps, sigma)
+    assert_rounded(lr[0], dense_blur(plane, kernel, before=taps // 2, mode=mode, first=0, scale=scale))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_bd_spmc_drops_the_fraction_of_nine_by_nine_taps(scale):
+    plane = noise((9 * scale, 7 * scale), seed=4)
+
+    lr = degrade_frame(plane[np.newaxis], BdSpmc(), scale)
+
+    values = dense_blur(plane, fspecial_gaussian(9, 1.6), before=4, mode="edge", first=0, scale=scale)
+    # Weights are rounded to float32.
+    assert (values - lr[0]).min() > -1e-4
+    assert (values - lr[0]).max() < 1 + 1e-4
+
+
+def test_bd_spmc_loses_a_level_in_flat_parts_as_the_published_frames_do():
+    # 70 samples of the first 16 frames of calendar lie in flat parts of level 2; all are 1 there.
+    for level, expected in ((0, 0), (2, 1)):
+        assert (degrade_frame(np.full((1, 36, 36), level, np.uint8), BdSpmc(), 4) == expected).all()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("phase", ["centre", "first"])
+@pytest.mark.parametrize(("sigma", "radius"), [(1.0, None), (0.7, 2.5), (2.2, None)])
+def test_gaussian_subsample_takes_the_taps_within_its_radius(sigma, radius, phase, scale):
+    plane = noise((6 * scale, 9 * scale), bit_depth=10, seed=5)
+    degradation = GaussianSubsample(sigma=sigma, radius=radius, phase=phase, border="symmetric")
+
+    lr = degrade_frame(plane[np.newaxis], degradation, scale, bit_depth=10)
+
+    centre = (scale - 1) / 2 if phase == "centre" else 0
+    reach = int(4 * sigma + 0.5) if radius is None else radius
+    places = np.arange(-40, 60)
+    places = places[np.abs(places - centre) <= reach]
+    bell = np.exp(-((places - centre) ** 2) / (2 * sigma**2))
+    kernel = np.outer(bell, bell) / bell.sum() ** 2
+    assert_rounded(
+        lr[0], dense_blur(plane, kernel, before=-places[0], mode="symmetric", first=0, scale=scale)
+    )
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("lobes", [2, 3])
+def test_lanczos_equals_matlabs_formula(lobes, scale):
+    plane = noise((10 * scale, 12 * scale), seed=6)
+
+    lr = degrade_frame(plane[np.newaxis], Lanczos(lobes=lobes, rounding="once"), scale)
+
+    tiny = np.finfo(float).eps  # MATLAB adds it against 0 / 0
+    places = np.arange(-lobes * scale, (lobes + 1) * scale)
+    x = (places - (scale - 1) / 2) / scale
+    weights = (np.sin(np.pi * x) * np.sin(np.pi * x / lobes) + tiny) / (np.pi**2 * x**2 / lobes + tiny)
+    weights *= np.abs(x) < lobes
+    kernel = np.outer(weights, weights) / weights.sum() ** 2
+    values = dense_blur(plane, kernel, before=lobes * scale, mode="symmetric", first=0, scale=scale)
+    assert_rounded(lr[0], np.clip(values, 0, 255))
+
+
+def test_a_gaussian_that_fits_no_pixel_is_refused():
+    for wrong in ({"sigma": 0}, {"sigma": 21}, {"radius": 0.4}, {"phase": "middle"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            GaussianSubsample.model_validate(wrong)
+
+
+@pytest.mark.parametrize("scale", SCALES)
 def test_a_slope_shows_where_each_lr_grid_lies(scale):
     # Pixels hold their column: away from the border LR holds the HR coordinate of its sample.
     frame = np.tile(np.arange(30 * scale, dtype=np.uint16) * 64, (1, 30 * scale, 1))
@@ -216,9 +295,12 @@ def test_a_slope_shows_where_each_lr_grid_lies(scale):
     def row(degradation):
         return degrade_frame(frame, degradation, scale, bit_depth=16)[0, 15, 8:22] / 64
 
-    np.testing.assert_array_equal(row(Bicubic()), at + (scale - 1) / 2)
-    np.testing.assert_array_equal(row(BdBasicVsr()), at + (scale - 1) / 2)
-    np.testing.assert_array_equal(row(BdDuf()), at)
+    centred = [Bicubic(), BdBasicVsr(), PillowBicubic(), TorchBicubic(), OpenCvBicubic(), Area()]
+    for degradation in [*centred, Lanczos(), GaussianSubsample()]:
+        np.testing.assert_array_equal(row(degradation), at + (scale - 1) / 2)
+    for degradation in (BdDuf(), BdSofVsr(), BdTecoGan(), GaussianSubsample(phase="first")):
+        np.testing.assert_array_equal(row(degradation), at)
+    np.testing.assert_allclose(row(BdSpmc()), at, atol=1 / 32)  # the fraction is dropped
 
 
 def test_weights_are_the_same_numbers_on_every_machine():
