@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from clips import encode, write_y4m
 from clips import formula_planes as planes
+from made import MANIFEST
 
+from sr_datasets.catalog import load_manifest
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.video import guessed_facts, probe, row_tags, with_declared
 
@@ -118,3 +120,15 @@ def test_rows_of_ffmpegs_conversion_say_what_ffmpeg_took_for_granted(tmp_path: P
         probe(large, clip=Clip(id="a", matrix="bt709")), "rgb", rgb_from_yuv="swscale-default"
     )
     assert (declared["matrix"], declared["matrix_from"]) == ("bt709", "declared")
+
+
+def test_a_manifest_may_say_how_its_colours_are_known(tmp_path: Path):
+    facts = "transfer: bt709, siting: left, field_order: top, matrix: bt709, range: limited"
+    clip = f"{{id: a, {facts}, mirrors: [], evidence: {{mirrors: UNKNOWN, transfer siting field_order: SEEN page}}}}"
+    path = tmp_path / "made.yaml"
+    path.write_text(MANIFEST + f"clips: [{clip}]\n", encoding="utf-8")
+
+    (loaded,) = load_manifest(path).clips
+
+    assert (loaded.transfer, loaded.siting, loaded.field_order) == ("bt709", "left", "top")
+    assert loaded.evidence_of("siting").where == "page"

@@ -17,7 +17,18 @@ FILE_FACTS = ("mirrors", "size_bytes", "sha256", "sha1", "md5")
 """The facts of a file that need evidence."""
 CLIP_FACTS = (*FILE_FACTS, "width", "height", "frame_rate", "num_frames", "pixel_format")
 """The facts of a clip that need evidence."""
-_MAY_HAVE_EVIDENCE = {*CLIP_FACTS, "pixels_sha256", "members", "matrix", "range", "pristine", "license"}
+_MAY_HAVE_EVIDENCE = {
+    *CLIP_FACTS,
+    "pixels_sha256",
+    "members",
+    "matrix",
+    "range",
+    "transfer",
+    "siting",
+    "field_order",
+    "pristine",
+    "license",
+}
 
 SELECTION = re.compile(r"(?P<source>[^/:\s]+)(?:/(?P<clip>[^/:\s]+)|:(?P<group>[^/:\s]+))?")
 _GLOB = re.compile(r"[*?\[]")

@@ -10,7 +10,10 @@ from sr_datasets.files import human_bytes
 from sr_datasets.manifest import License, Source
 from sr_datasets.store import Store
 
-_FACTS = ("width", "height", "frame_rate", "num_frames", "pixel_format", "matrix", "range", "pristine")
+_FACTS = (
+    *("width", "height", "frame_rate", "num_frames", "pixel_format"),
+    *("matrix", "range", "transfer", "siting", "field_order", "pristine"),
+)
 _FILE_FACTS = ("mirrors", "size_bytes", "sha256", "sha1", "md5")
 _OBLIGATIONS = ("redistribute_original", "redistribute_derived", "commercial", "attribution", "share_alike")
 
