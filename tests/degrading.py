@@ -1,6 +1,61 @@
 """Degrading by numbers, as the tests like it."""
 
+import numpy as np
+
 from sr_datasets.degrade import Degrader, Region
+from sr_datasets.recipe import (
+    Area,
+    BdBasicVsr,
+    BdDuf,
+    BdSofVsr,
+    BdSpmc,
+    BdTecoGan,
+    Bicubic,
+    GaussianSubsample,
+    Lanczos,
+    OpenCvBicubic,
+    PillowBicubic,
+    TorchBicubic,
+)
+
+SCALES = (2, 3, 4, 8)
+BICUBICS = [
+    Bicubic(rounding=rounding, border=border)
+    for rounding in ("each-pass", "once")
+    for border in ("symmetric", "replicate")
+]
+OTHERS = [
+    BdDuf(),
+    BdBasicVsr(),
+    BdSofVsr(),
+    BdTecoGan(),
+    BdSpmc(),
+    PillowBicubic(),
+    PillowBicubic(tall="vertical-first"),
+    TorchBicubic(),
+    OpenCvBicubic(),
+    Area(),
+    Area(halves="up"),
+    Lanczos(),
+    Lanczos(lobes=2, rounding="once", border="replicate"),
+    *(
+        GaussianSubsample(sigma=sigma, phase=phase, border=border)
+        for sigma, phase, border in (
+            (1.0, "centre", "replicate"),
+            (0.9, "first", "symmetric"),
+            (2.3, "centre", "reflect"),
+        )
+    ),
+]
+DEGRADATIONS = [*BICUBICS, *OTHERS]
+NAMES = [f"{one.kind}-{number}" for number, one in enumerate(DEGRADATIONS)]
+
+
+def noise(shape, *, bit_depth=8, seed=0):
+    """Pixels of which a good part sits at both limits, so that overshoot is clipped."""
+    peak = (1 << bit_depth) - 1
+    values = np.random.default_rng(seed).integers(-peak // 4, peak + peak // 4, shape)
+    return np.clip(values, 0, peak).astype(np.uint8 if bit_depth == 8 else np.uint16)
 
 
 def lr_region(place):

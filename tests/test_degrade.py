@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from degrading import degrade, hr_window
+from degrading import BICUBICS, DEGRADATIONS, NAMES, SCALES, degrade, hr_window, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,44 +28,6 @@ from sr_datasets.recipe import (
 )
 
 DATA = Path(__file__).parent / "data"
-SCALES = (2, 3, 4, 8)
-BICUBICS = [
-    Bicubic(rounding=rounding, border=border)
-    for rounding in ("each-pass", "once")
-    for border in ("symmetric", "replicate")
-]
-OTHERS = [
-    BdDuf(),
-    BdBasicVsr(),
-    BdSofVsr(),
-    BdTecoGan(),
-    BdSpmc(),
-    PillowBicubic(),
-    PillowBicubic(tall="vertical-first"),
-    TorchBicubic(),
-    OpenCvBicubic(),
-    Area(),
-    Area(halves="up"),
-    Lanczos(),
-    Lanczos(lobes=2, rounding="once", border="replicate"),
-    *(
-        GaussianSubsample(sigma=sigma, phase=phase, border=border)
-        for sigma, phase, border in (
-            (1.0, "centre", "replicate"),
-            (0.9, "first", "symmetric"),
-            (2.3, "centre", "reflect"),
-        )
-    ),
-]
-DEGRADATIONS = [*BICUBICS, *OTHERS]
-NAMES = [f"{one.kind}-{number}" for number, one in enumerate(DEGRADATIONS)]
-
-
-def noise(shape, *, bit_depth=8, seed=0):
-    """Pixels of which a good part sits at both limits, so that overshoot is clipped."""
-    peak = (1 << bit_depth) - 1
-    values = np.random.default_rng(seed).integers(-peak // 4, peak + peak // 4, shape)
-    return np.clip(values, 0, peak).astype(np.uint8 if bit_depth == 8 else np.uint16)
 
 
 # Bicubic, from the formula, in exact fractions

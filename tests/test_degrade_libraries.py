@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 import pytest
+from degrading import SCALES, noise
 from PIL import Image
 
 from sr_datasets.degrade import Degrader, Region, degrade_frame
@@ -18,15 +19,7 @@ from sr_datasets.recipe import (
 )
 
 DATA = Path(__file__).parent / "data"
-SCALES = (2, 3, 4, 8)
 SIZES = ((1, 1), (2, 3), (1, 7), (5, 2), (41, 70))
-
-
-def noise(shape, *, bit_depth=8, seed=0):
-    """Pixels of which a good part sits at both limits, so that overshoot is clipped."""
-    peak = (1 << bit_depth) - 1
-    values = np.random.default_rng(seed).integers(-peak // 4, peak + peak // 4, shape)
-    return np.clip(values, 0, peak).astype(np.uint8 if bit_depth == 8 else np.uint16)
 
 
 # Pillow
