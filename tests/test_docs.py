@@ -13,7 +13,7 @@ from sr_datasets.models import Model
 DOCS = Path(__file__).parents[1] / "docs"
 MODELS = [
     model
-    for module in (manifest, recipe)
+    for module in (manifest, recipe, recipe.sampling, recipe.clips)
     for model in vars(module).values()
     if isinstance(model, type) and issubclass(model, Model) and model.__module__ == module.__name__
 ]

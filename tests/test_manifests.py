@@ -16,6 +16,7 @@ from sr_datasets import catalog
 from sr_datasets.facts import OBLIGATIONS
 from sr_datasets.manifest import Clip, Status
 from sr_datasets.recipe import GridSampling, Recipe, UniformSampling
+from sr_datasets.recipe.sampling import TilesSampling
 from sr_datasets.rules import CLIP_FACTS, FILE_FACTS, frame_bytes
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
@@ -26,7 +27,7 @@ SOURCES = [
 ]  # fmt: skip
 # Addresses that the publisher's files were not seen at; a person brings them.
 WITHOUT_ADDRESS = {"xiph": 7, "uvg": 3}
-RECIPES = ["cdvl-30", "demo", "espcn-t91", "open-30"]
+RECIPES = ["cdvl-30", "demo", "demo-strata", "demo-textured", "espcn-t91", "open-30", "vespcn"]
 
 # Where the table took digits of a file name for a size or rate that the name does not say:
 # `Aerial3200_1920x1080` is not 3200x1920, `Skater227_1920x1080` not 227x1920, `360p25` not 60 a second.
@@ -584,6 +585,14 @@ def test_espcn_t91_cuts_17x17_every_14_from_all_91_images():
     assert recipe.sampling == GridSampling(lr_size=17, stride=14)
     assert (recipe.scale, recipe.color, recipe.drop_duplicates) == (3, "y", False)
     assert recipe.split.counts == {"train": -1}
+
+
+def test_vespcn_is_read_as_tiled_windows_with_five_percent_of_the_training_clips_for_validation():
+    recipe = catalog.find_recipe("vespcn")
+
+    assert recipe.sampling == TilesSampling(windows_per_pair=30, lr_size=33, window=3)
+    assert recipe.split.counts == {"train": 95, "val": 5, "test": 15}
+    assert recipe.split.counts["val"] * 20 == recipe.split.counts["train"] + recipe.split.counts["val"]
 
 
 def test_no_manifest_names_a_path_of_one_machine():

@@ -149,11 +149,11 @@ class StratifiedSampling(AnalysedPatches):
 
     kind: Literal["stratified"] = "stratified"
     """Name of the sampling."""
-    texture_edges: tuple[int, ...] = (12, 40)
+    texture_edges: tuple[int, ...] = (20, 80)
     """Where strata of texture begin beside the first, ascending, as ``min_texture`` counts."""
-    motion_edges: tuple[int, ...] = (1, 6)
+    motion_edges: tuple[int, ...] = (2, 6)
     """Where strata of motion begin, in quarter pixels a frame (docs/sampling.md)."""
-    luma_edges: tuple[int, ...] = (70, 130)
+    luma_edges: tuple[int, ...] = (80, 125)
     """Where strata of mean luma begin, in levels of 8 bits."""
 
     @model_validator(mode="after")
