@@ -57,13 +57,14 @@ class SwscaleBicubicStep(Step):
 
     def _plane(self, plane: npt.NDArray[Any], small: Region) -> npt.NDArray[Any]:
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(plane), format=self._format)
-        # A reformatter of its own: libswscale may keep a state between pictures of one context.
+        # A reformatter of its own, so that nothing of one picture can show in the next.
         scaled = VideoReformatter().reformat(
             picture,
             width=small.width,
             height=small.height,
             format=self._format,
             interpolation=self._flags,
+            threads=1,
         )
         return scaled.to_ndarray()
 
