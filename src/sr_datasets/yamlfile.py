@@ -340,7 +340,7 @@ def _shown(value: object) -> str:
     match value:
         case dict():
             return "fields"
-        case list():
+        case list() | tuple():
             return f"a list of {len(value)}"
         case bool():
             return str(value).lower()

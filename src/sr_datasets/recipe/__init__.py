@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sr_datasets.models import Model
-from sr_datasets.recipe.chains import Chain, Degradation
+from sr_datasets.recipe.chains import Chain, Degradation, LrOrigin
 from sr_datasets.recipe.clips import ClipFilter, Split, SplitName
 from sr_datasets.recipe.degradations import (
     Area,
@@ -103,7 +103,7 @@ class Recipe(Model):
     moments of a frame stay woven."""
     hr: HrStep = HrStep()
     """What happens to decoded frames before they are HR."""
-    degradation: Degradation | Provided | NoLr = Bicubic()
+    degradation: LrOrigin = Bicubic()
     """How LR is made of HR."""
     sampling: Sampling = UniformSampling()
     """Which patches become rows."""
