@@ -22,6 +22,7 @@ from sr_datasets.manifest import Clip
 from sr_datasets.recipe import Recipe
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import Row
+from sr_datasets.shards.sets import read_set
 from sr_datasets.store import ClipRecord, FileRecord, Store
 from sr_datasets.video import probe
 
@@ -277,8 +278,15 @@ def test_a_clip_that_cannot_be_read_ends_the_choice_or_is_left_out(scenes: Store
     with pytest.raises(DecodeError, match="clip1"):
         choose_pairs(recipe, scenes)
     chosen = choose_pairs(recipe, scenes, on_error="skip")
-    assert [pair.record.clip for pair in chosen.pairs] == ["clip0", "clip2"]
-    assert [(clip.clip, "clip1.y4m" in clip.reason) for clip in chosen.skipped] == [("clip1", True)]
+    # It keeps its place, so that no other clip goes into another split or shard.
+    assert [(pair.record.clip, pair.num_rows > 0) for pair in chosen.pairs] == [
+        ("clip0", True),
+        ("clip1", False),
+        ("clip2", True),
+    ]
+    report = build_pairs(recipe, out_dir=tmp_path / "out", store=scenes, on_error="skip")
+    assert [(clip.clip, "clip1" in clip.reason) for clip in report.failed] == [("clip1", True)]
+    assert read_set(tmp_path / "out").rows == sum(pair.num_rows for pair in chosen.pairs)
 
 
 def test_too_few_fitting_patches_say_how_many_there_are(scenes: Store, tmp_path: Path):

@@ -1,7 +1,7 @@
 """Which clips a recipe takes, and in which split each goes."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -52,7 +52,7 @@ def choose_pairs(
         store: Where the clips lie.
         lock: The list of clips to take in place of what the recipe would choose.
         workers: Processes that analyse clips, where the sampling looks at the pictures.
-        on_error: What a clip that cannot be analysed does: end the work, or be left out and listed.
+        on_error: What a clip that cannot be analysed does: end the work, or be left to its shard, which leaves it out.
         progress: Told what a user may not expect: fewer clips than asked for.
 
     Raises:
@@ -66,16 +66,7 @@ def choose_pairs(
         unread = _analysed(
             recipe, [(clip, record) for clip, record, _ in locked], store, workers, on_error, progress
         )
-        return Chosen(
-            [
-                PairPlan(clip, record, split, num_rows=len(planned_rows(recipe, clip, record, store)))
-                for clip, record, split in locked
-                if _name(record) not in unread
-            ],
-            tuple(
-                _skipped(record, unread[_name(record)]) for _, record, _ in locked if _name(record) in unread
-            ),
-        )
+        return Chosen([_pair(recipe, clip, record, split, store, unread) for clip, record, split in locked])
     chosen, skipped = _candidates(recipe, store)
     if recipe.order == "keyed":
         chosen = keyed_order(chosen, lambda item: (item[1].source, item[1].clip), seed=recipe.seed)
@@ -95,8 +86,6 @@ def choose_pairs(
         ]
         chosen = chosen[: recipe.limit]
     unread = _analysed(recipe, chosen, store, workers, on_error, progress)
-    skipped += [_skipped(record, unread[_name(record)]) for _, record in chosen if _name(record) in unread]
-    chosen = [(clip, record) for clip, record in chosen if _name(record) not in unread]
     records = [record for _, record in chosen]
     _check_depths(recipe, records)
     pairs = []
@@ -104,9 +93,16 @@ def choose_pairs(
         if split is None:
             skipped.append(_skipped(record, f"the splits take {sum(recipe.split.counts.values())}"))
         else:
-            rows = planned_rows(recipe, clip, record, store)
-            pairs.append(PairPlan(clip, record, split, num_rows=len(rows)))
+            pairs.append(_pair(recipe, clip, record, split, store, unread))
     return Chosen(pairs, tuple(sorted(skipped, key=lambda clip: (clip.source, clip.clip))))
+
+
+def _pair(
+    recipe: Recipe, clip: Clip, record: ClipRecord, split: str, store: Store, unread: Collection[str]
+) -> PairPlan:
+    # A clip that cannot be read keeps its place, so that no other row moves: its shard will leave it out.
+    rows = () if _name(record) in unread else planned_rows(recipe, clip, record, store)
+    return PairPlan(clip, record, split, num_rows=len(rows))
 
 
 def _name(record: ClipRecord) -> str:
@@ -120,14 +116,12 @@ def _analysed(
     workers: int,
     on_error: Literal["fail", "skip"],
     progress: Progress,
-) -> dict[str, str]:
-    """Make what analyses are missing and return the clips to leave out, each with the reason."""
+) -> Collection[str]:
+    """Make what analyses are missing and return the clips that cannot be read."""
     unread = analyse_clips(recipe, clips, store, workers=workers, progress=progress)
     if unread and (on_error == "fail" or len(unread) == len(clips)):
         raise DecodeError(next(iter(unread.values())))
-    for name, reason in unread.items():
-        progress.log(f"left out: {name}: {reason}")
-    return unread
+    return unread.keys()
 
 
 def _skipped(record: ClipRecord, reason: str) -> SkippedInput:

@@ -76,7 +76,7 @@ def build_shard(task: ShardTask) -> ShardResult:
                     failed = pair
                     store = Store(task.store_root)
                     store.check(pair.record)
-                    for rows in iter_groups(task.recipe, pair, store, watch=watch):
+                    for rows in iter_groups(task.recipe, pair, store, threads=task.threads, watch=watch):
                         with watch.stage("write"):
                             writer.write_group(rows)
                 failed = None
@@ -125,12 +125,24 @@ class Stopwatch:
 
 
 def iter_groups(
-    recipe: Recipe, pair: PairPlan, store: Store, *, watch: Stopwatch | None = None
+    recipe: Recipe,
+    pair: PairPlan,
+    store: Store,
+    *,
+    threads: int = 1,
+    watch: Stopwatch | None = None,
 ) -> Iterator[list[Row]]:
     """Cut and degrade the rows of a pair and yield them in groups, one for most pairs.
 
     Only the planned frames are decoded, but where a video codec needs all; a frame is let go before the
     next one comes.
+
+    Args:
+        recipe: What is built.
+        pair: One of its clips.
+        store: Where the clip lies.
+        threads: Threads of the decoder; they change no sample.
+        watch: Where seconds are counted.
     """
     plan = planned_rows(recipe, pair.clip, pair.record, store)
     info = with_declared(pair.record.info, pair.clip)
@@ -138,7 +150,7 @@ def iter_groups(
 
     def open_reader() -> ClipReader:
         path = store.path_of(pair.record)
-        return open_clip(path, info, clip=pair.clip, interlaced=recipe.interlaced)
+        return open_clip(path, info, clip=pair.clip, interlaced=recipe.interlaced, threads=threads)
 
     with ExitStack() as stack:
         with watch.stage("degrade"):
@@ -241,8 +253,9 @@ class _RowCut:
         self._lr_region = Region(row.top, row.left, recipe.sampling.lr_size, recipe.sampling.lr_size)
         self._key = (recipe.seed, pair.record.source, pair.record.clip, row.number)
         self._missing = len(row.frame_indices)
+        self._hr_all = recipe.sampling.num_hr_frames > 1
         self.hr: list[Planes] = [_NOTHING] * len(row.frame_indices)
-        """HR of each frame, when all have come."""
+        """HR of each frame that has it in the row, when all have come."""
         self.lr: list[Planes] = [_NOTHING] * len(row.frame_indices)
         """LR of each frame, when all have come."""
         self.drawn: Drawn = []
@@ -251,9 +264,11 @@ class _RowCut:
     def take(self, number: int, hr: HrFrame, whole_lr: Planes | None) -> None:
         """Cut frame ``number`` of the row; ``whole_lr`` is LR of the whole frame where it was made."""
         at, size, degrader = hr.all, self._lr_region, self._degrader
+        keeps = self._hr_all or number == len(self.hr) // 2
         # Copies, so that the frame can be let go while the row waits for its group.
         if whole_lr is not None:
-            self.hr[number] = hr.region(size.times(self._scale)).copy()
+            if keeps:
+                self.hr[number] = hr.region(size.times(self._scale)).copy()
             whole = Region(0, 0, at.height // self._scale, at.width // self._scale)
             self.lr[number] = cut(whole_lr, whole, size, color=self._color).copy()
             return
@@ -263,13 +278,17 @@ class _RowCut:
             return
         needed = degrader.hr_region(size, at.height, at.width)
         window = hr.region(needed)
-        self.hr[number] = cut(window, needed, size.times(self._scale), color=self._color).copy()
         self._missing -= 1
+        if keeps or degrader.scope == "crop":
+            self.hr[number] = cut(window, needed, size.times(self._scale), color=self._color).copy()
         if degrader.scope != "crop":
             (self.lr[number],), self.drawn = self._degrade(degrader, [window], needed, hr, [number])
         elif not self._missing:
             # What is degraded crop by crop may join the frames of a row: its parameters walk over them.
             self.lr, self.drawn = self._degrade(degrader, self.hr, needed, hr, range(len(self.hr)))
+            if not self._hr_all:
+                centre = len(self.hr) // 2
+                self.hr = [frame if number == centre else _NOTHING for number, frame in enumerate(self.hr)]
 
     def _degrade(
         self, degrader: Degrader, windows: Sequence[Planes], at: Region, hr: HrFrame, numbers: Sequence[int]
