@@ -27,6 +27,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from sr_datasets import catalog
+from sr_datasets.audit.references import fingerprint_paths
 from sr_datasets.build import CARD_NAME, REPORT_NAME, STATE_NAME, card_of, locked_folder, plan_digest
 from sr_datasets.build.analysing import analysis_paths
 from sr_datasets.built import (
@@ -376,7 +377,7 @@ class _Work:
         stay = (other for name, other in self.records.items() if name not in self.names)
         if any(other.sha256 == record.sha256 for other in stay):
             return []
-        return analysis_paths(self.store, record.sha256)
+        return [*analysis_paths(self.store, record.sha256), *fingerprint_paths(self.store, record.sha256)]
 
     def _other_paths(self, whole: Collection[str]) -> list[Path]:
         """Return what an earlier call left, and whatever lies in the folders of sources that go whole."""
