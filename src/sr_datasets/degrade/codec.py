@@ -32,7 +32,6 @@ from sr_datasets.recipe.numbers import is_drawn, limits
 _LEAST = {"x265": 64, "av1": 64}
 _ENCODERS = {"x264": "libx264", "x265": "libx265", "vp9": "libvpx-vp9", "av1": "libsvtav1", "mpeg4": "mpeg4"}
 _DECODERS = {"x264": "h264", "x265": "hevc", "vp9": "vp9", "av1": "libdav1d", "mpeg4": "mpeg4"}
-_QP_TO_LAMBDA = 118  # FF_QP2LAMBDA: FFmpeg's unit of global_quality
 
 
 class CodecStep(Step):
@@ -245,10 +244,11 @@ def _options(part: Codec, rate: str, value: int) -> dict[str, str]:
             # With a bitrate, SVT-AV1's output depends on its level of parallelism.
             return {**quality, "preset": str(number), "svtav1-params": "lp=1"}
         case Mpeg4():
-            flags = {"flags": "+bitexact", "idct": "simple", "dct": "int"}
             if rate == "qp":
-                flags |= {"flags": "+bitexact+qscale", "global_quality": str(value * _QP_TO_LAMBDA)}
-            return flags
+                # -qscale:v travels with each frame, where PyAV has no place for it; so the range of quantisers is
+                # one, for key frames too.
+                quality = {"qmin": str(value), "qmax": str(value), "i_qfactor": "1", "i_qoffset": "0"}
+            return {**quality, "flags": "+bitexact", "idct": "simple", "dct": "int"}
         case _:
             assert_never(part)
 

@@ -306,7 +306,7 @@ class Av1(VideoCodec):
 class Mpeg4(VideoCodec):
     """MPEG-4 part 2 by FFmpeg's own encoder, integer DCT, ``bitexact``; 8 bits.
 
-    ``qp`` 1..31 (``-qscale:v``), or ``bitrate``.
+    ``qp`` 1..31, of every frame, or ``bitrate``.
     """
 
     kind: Literal["mpeg4"] = "mpeg4"
