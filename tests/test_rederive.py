@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from made import made_store, recipe_of
+from made import RECIPE, made_store, recipe_of
 from test_build_errors import rows_of
 
 from sr_datasets.build import build_pairs, rederive_set
@@ -108,3 +108,21 @@ def test_rows_of_the_interior_do_not_touch_the_set(store, tmp_path):
 
     for name, row in rows_of(tmp_path / "out").items():
         np.testing.assert_array_equal(row.lr, before[name])
+
+
+def test_another_build_of_an_encoder_is_named_and_the_set_is_not_called_altered(store, tmp_path):
+    recipe = recipe_of(tmp_path, text=RECIPE + "degradation: ntire-rtsr\n")
+    build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+    assert rederive_set(tmp_path / "out", store=store).ok
+    path = tmp_path / "out" / "sr-data.json"
+    info = json.loads(path.read_text())
+    assert info["packages"]["encoder jpeg"]
+    info["packages"]["encoder jpeg"] = "libjpeg of 1991"
+    path.write_text(json.dumps(info))
+    rewrite(min((tmp_path / "out" / "data").glob("*.parquet")), lambda row: np.copyto(row.lr, 0))
+
+    text = rederive_set(tmp_path / "out", store=store).to_text()
+
+    assert "made with another encoder" in text
+    assert "encoder jpeg: libjpeg of 1991, here " in text
+    assert "altered" not in text

@@ -3,11 +3,16 @@
 from importlib.metadata import version
 
 from sr_datasets import __version__
-from sr_datasets.recipe import Recipe
+from sr_datasets.degrade import encoders_of
+from sr_datasets.recipe import NoLr, Provided, Recipe
 
 _PACKAGES = ("numpy", "pyarrow", "av", "pillow")
 
 
 def packages_of(recipe: Recipe) -> dict[str, str]:
     """Return name and version of each package that the recipe's shards can depend on."""
-    return {"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}}
+    others: dict[str, str] = {}
+    if not isinstance(recipe.degradation, Provided | NoLr):
+        # With another build of these, LR may be another: the set is whole all the same.
+        others = {f"encoder {kind}": build for kind, build in encoders_of(recipe.degradation).items()}
+    return {"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}, **others}

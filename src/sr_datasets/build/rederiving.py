@@ -78,7 +78,12 @@ class RederiveReport:
         if len(self.different) > _MOST_LISTED:
             lines.append(f"  and {len(self.different) - _MOST_LISTED} more")
         if self.other_packages:
-            lines.append("The set was made with other software, which may be why:")
+            what = (
+                "another encoder"
+                if any("encoder" in one for one in self.other_packages)
+                else "other software"
+            )
+            lines.append(f"The set was made with {what}, which may be why:")
             lines += [f"  {line}" for line in self.other_packages]
         else:
             lines.append("The software is the same, so the shards or the clips were altered.")
