@@ -11,8 +11,9 @@ from sr_datasets.degrade import Degrader, Region, degrade_frame
 from sr_datasets.errors import BuildError, StoreError
 from sr_datasets.files import sha256_of
 from sr_datasets.forget import forget
-from sr_datasets.inspect import inspect_set
+from sr_datasets.inspect import describe_row, inspect_set
 from sr_datasets.recipe import BdDuf, Bicubic, NoLr, Provided, Recipe, Split, UniformSampling
+from sr_datasets.report import row_pictures
 from sr_datasets.shards.sets import read_set
 from sr_datasets.store import FileRecord
 from sr_datasets.video import open_clip, probe
@@ -164,6 +165,18 @@ def test_hr_that_was_kept_with_its_halo_gives_the_lr_of_a_build(store, tmp_path,
         np.testing.assert_array_equal(again, made[name].lr)
     inspect_set(tmp_path / "none", verify=True)
     assert rederive_set(tmp_path / "none", store=store).ok
+
+
+def test_a_row_without_lr_is_shown_by_its_hr(store, tmp_path):
+    recipe = recipe_of(tmp_path, degradation=NoLr(halo=4), sampling=UniformSampling(lr_size=6), color="rgb")
+    build_pairs(recipe, out_dir=tmp_path / "none", store=store)
+
+    ((caption, picture),) = row_pictures(tmp_path / "none", 2)
+
+    assert caption == "HR with its halo"
+    row = rows_of(tmp_path / "none")[describe_row(tmp_path / "none", 2)["sample_id"]]
+    zoom = picture.shape[1] // row.hr.shape[1]
+    np.testing.assert_array_equal(picture[:, ::zoom, ::zoom], row.hr)
 
 
 @pytest.mark.torch

@@ -85,6 +85,16 @@ def test_without_the_clips_the_interior_is_made_of_the_stored_hr(store, tmp_path
     assert [line.partition(":")[0] for line in report.different] == inside
 
 
+def test_when_nothing_can_be_made_again_that_is_no_success(store, tmp_path):
+    recipe = recipe_of(tmp_path, text=RECIPE + "degradation: {kind: none, halo: 3}\n")
+    build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+
+    report = rederive_set(tmp_path / "out", store=Store(tmp_path / "empty"))
+
+    assert not report.ok
+    assert "nothing was compared" in report.to_text()
+
+
 def test_a_set_of_other_software_says_so_before_it_says_altered(store, tmp_path):
     build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
     path = tmp_path / "out" / "sr-data.json"

@@ -46,8 +46,8 @@ class RederiveReport:
 
     @property
     def ok(self) -> bool:
-        """Whether everything that could be made again is equal."""
-        return not self.different
+        """Whether something could be made again, and all of that is equal."""
+        return not self.different and self.from_source + self.from_hr > 0
 
     def to_json(self) -> dict[str, object]:
         """Return the report as plain JSON values."""
@@ -67,11 +67,16 @@ class RederiveReport:
         if self.missing_clips:
             lines.append(f"clips that are not here with these bytes: {some(self.missing_clips)}")
         if self.from_hr:
-            lines.append(f"made again from the stored HR, borders of LR left out: {self.from_hr} rows")
+            lines.append(
+                f"made again from the stored HR, as much of LR as that determines: {self.from_hr} rows"
+            )
         if self.unknown:
             lines.append(f"not made again, since their LR needs the clip: {self.unknown} rows")
+        if not self.from_source + self.from_hr:
+            lines.append("nothing was compared: bring the clips in with sr-data fetch, or name their --store")
+            return "\n".join(lines)
         if self.ok:
-            lines.append("every sample is equal")
+            lines.append("every sample that was made again is equal")
             return "\n".join(lines)
         lines.append(f"{len(self.different)} rows differ:")
         lines += [f"  {line}" for line in self.different[:_MOST_LISTED]]

@@ -50,7 +50,8 @@ def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[t
     """Return LR (enlarged), its bicubic enlargement, and HR of a row, each ``(1 or 3, H, W)`` uint8.
 
     Luma of limited range is stretched to full range, 4:2:0 planes become R'G'B' by the row's matrix,
-    range and siting, and samples above 8 bits lose the lower ones: the pictures are for looking. Of several frames the centre one is shown.
+    range and siting, and samples above 8 bits lose the lower ones: the pictures are for looking. Of several
+    frames the centre one is shown; of a row without LR, HR alone.
 
     Raises:
         ShardError: There is no such row or split, or its shard is damaged.
@@ -60,7 +61,13 @@ def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[t
     lr = row.lr[row.lr.shape[0] // 2] if row.lr.ndim == 4 else row.lr
     hr = row.hr[row.hr.shape[0] // 2] if row.hr.ndim == 4 else row.hr
     if row.color == "yuv420":
-        lr, hr = _rgb_of_packed(lr, row), _rgb_of_packed(hr, row)
+        hr = _rgb_of_packed(hr, row)
+        lr = _rgb_of_packed(lr, row) if lr.size else lr
+    if not lr.size:  # a set that keeps no LR
+        shown_hr = to_8bit(hr, row.bit_depth)
+        if row.color == "y" and row.range == "limited":
+            shown_hr = studio_to_full(shown_hr)
+        return [("HR with its halo", enlarged(shown_hr, max(1, 240 // hr.shape[1])))]
     top = (1 << row.bit_depth) - 1
     bicubic = np.clip(np.rint(resize_bicubic(lr.astype(np.float64), *hr.shape[1:])), 0, top).astype(lr.dtype)
     shown = [to_8bit(planes, row.bit_depth) for planes in (lr, bicubic, hr)]
