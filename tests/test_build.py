@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -154,6 +155,39 @@ def test_a_build_that_was_killed_goes_on_and_ends_in_the_same_bytes(store: Store
 
     assert report.num_reused == 2
     assert hashes(killed) == hashes(whole)
+
+
+PLACES = [
+    {"TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONHASHSEED": "1"},
+    {"TZ": "America/St_Johns", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "1"},
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place["TZ"])
+def test_another_time_zone_locale_and_hash_seed_give_the_same_bytes(
+    store: Store, tmp_path: Path, place: dict[str, str]
+):
+    recipe = recipe_of(tmp_path, text=RECIPE + "degradation: real-esrgan\n")
+    build_pairs(recipe, out_dir=tmp_path / "here", store=store)
+    program = (
+        "import sys; from pathlib import Path; from sr_datasets.build import build_pairs\n"
+        "from sr_datasets.catalog import find_recipe; from sr_datasets.store import Store\n"
+        "build_pairs(find_recipe(sys.argv[1]), out_dir=Path(sys.argv[2]), store=Store(Path(sys.argv[3])))\n"
+    )
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program,
+            str(tmp_path / "made.yaml"),
+            str(tmp_path / "there"),
+            str(store.root),
+        ],
+        check=True,
+        env=os.environ | place,
+    )
+
+    assert hashes(tmp_path / "there") == hashes(tmp_path / "here")
 
 
 def test_a_shard_cut_short_is_made_again(store: Store, tmp_path: Path):

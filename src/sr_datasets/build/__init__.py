@@ -36,6 +36,7 @@ from sr_datasets.build.planning import (
     plan_digest,
     plan_rows,
     plan_shards,
+    some,
 )
 from sr_datasets.build.provided import with_lr
 from sr_datasets.build.rederiving import RederiveReport, rederive_set
@@ -169,6 +170,12 @@ def build_pairs(
     chosen = choose_pairs(recipe, store, lock=lock, workers=workers, on_error=on_error, progress=progress)
     pairs = with_lr(recipe, chosen.pairs, store)
     _check_facts(recipe, pairs, store, strict_color=strict_color)
+    spoilt = [pair.name for pair in pairs if pair.clip.pristine == "no"]
+    if spoilt and recipe.hr.downscale == 1:
+        progress.log(
+            f"{recipe.id}: {len(spoilt)} clips are not pristine ({some(spoilt)}): their coding and noise become HR "
+            "detail, unless the recipe says hr: {downscale: 2}"
+        )
     tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store, on_error=on_error)
     with disk_errors(f"building into {out_dir}", out_dir), own_folder(recipe, pairs, tasks, out_dir):
         _register(recipe, pairs, out_dir, store)
