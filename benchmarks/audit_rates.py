@@ -7,17 +7,22 @@ for among all pictures, the way rows are looked for in a test set. A find in ano
 cut of is false, unless both are crops of one photograph; those pairs were looked at by eye.
 """
 
+import resource
 import sys
+import tempfile
 import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from audit_copies import COPIES, Luma, cut, read_luma
+from audit_copies import COPIES, Luma, as_bytes, cut, read_luma, scene
+from patches import write_set
 
+from sr_datasets.audit import audit_set
 from sr_datasets.audit.matching import Gallery, build_gallery, can_tell, find_matches
-from sr_datasets.audit.points import find_points, join_points
+from sr_datasets.audit.points import basis, find_points, frequencies, join_points
+from sr_datasets.audit.references import load_shipped
 from sr_datasets.video import open_clip, probe
 
 SIZES = (51, 64, 96, 128, 192, 256)
@@ -126,5 +131,83 @@ def main(data: Path) -> None:
     print("highest:", ", ".join(f"{name} {score}" for name, score in worst.most_common(12)))
 
 
+def many(data: Path) -> None:
+    """Look for real patches among a thousand generated pictures: what a large audit costs."""
+    gallery = gallery_of({str(seed): scene(seed) for seed in range(1000)})
+    found = pictures(data)
+    print(f"\n1000 generated pictures, {len(gallery.points)} points")
+    rng = np.random.default_rng(0)
+    for size in SIZES:
+        cuts = [cut(luma, size, rng) for luma in found.values() for _ in range(6)]
+        patches = np.stack([patch for patch in cuts if patch is not None])
+        count = len(patches)
+        start = time.process_time()
+        points = find_points(patches)
+        middle = time.process_time()
+        widths, ranks = np.full(count, size), np.zeros(count, int)
+        matches = list(find_matches(points, gallery, widths=widths, ranks=ranks, least=0.0))
+        ms = [1e3 * seconds / count for seconds in (middle - start, time.process_time() - middle)]
+        best = max((match.score for match in matches), default=0.0)
+        print(
+            f"  {size}: {count} patches, {ms[0]:.1f} ms for points, {ms[1]:.1f} ms for matching, highest score {best:.0f}"
+        )
+    print(f"  {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB at most")
+
+
+def whole_set(data: Path) -> None:
+    """Audit a set of 10,000 rows, a tenth of them in another split, as the command does."""
+    found = [luma for luma in pictures(data).values() if min(luma.shape) >= 99]
+    rng = np.random.default_rng(0)
+    splits = {}
+    for split, part, count in (("train", found[:-9], 9000), ("test", found[-9:], 1000)):
+        hr = np.stack(
+            [as_bytes(cut(part[number % len(part)], 99, rng))[np.newaxis] for number in range(count)]
+        )
+        splits[split] = hr[..., ::3, ::3].copy(), hr
+    with tempfile.TemporaryDirectory() as folder:
+        write_set(Path(folder), splits)
+        start = time.process_time()
+        report = audit_set(Path(folder))
+        seconds = time.process_time() - start
+    print(f"\n10,000 rows of 99x99: {seconds:.1f} s of processor time, {len(report.findings)} finds")
+
+
+def sketch(data: Path) -> None:
+    """Paint the signs of the shipped fingerprints back: how much of a picture they give away."""
+    print("\npictures painted back from what is shipped, against an even grey, dB")
+    weights = 1 / np.hypot(*frequencies().T)  # photographs fall with 1/f
+    for picture in load_shipped("set5").pictures:
+        points, size = picture.points, (picture.height, picture.width)
+        painted, total = np.zeros(size), np.full(size, 1e-6)
+        for number in np.argsort(-points.sigma):
+            signs = np.unpackbits(points.bits[number], bitorder="little") * 2.0 - 1
+            waves = (basis() @ (signs * weights)).reshape(16, 16)
+            x, y, sigma = (float(values[number]) for values in (points.x, points.y, points.sigma))
+            rows = np.arange(max(0, int(y - 6 * sigma)), min(size[0], int(y + 6 * sigma) + 1))
+            columns = np.arange(max(0, int(x - 6 * sigma)), min(size[1], int(x + 6 * sigma) + 1))
+            places = [
+                np.clip(((values - centre) / sigma + 6) * 16 / 12 - 0.5, 0, 15).round().astype(int)
+                for values, centre in ((rows, y), (columns, x))
+            ]
+            near = [np.exp(-0.125 * ((v - c) / sigma) ** 2) for v, c in ((rows, y), (columns, x))]
+            weight, box = np.outer(*near) / sigma, np.ix_(rows, columns)
+            painted[box] += weight * waves[np.ix_(*places)]
+            total[box] += weight
+        luma = read_luma(data / "set5/GT" / f"{picture.name.split('/')[1]}.png")
+        painted = (painted / total).ravel()
+        fit = np.polyval(
+            np.polyfit(painted, luma.ravel(), 1), painted
+        )  # the best contrast and brightness there are
+        errors = [float(np.mean((luma.ravel() - other) ** 2)) for other in (fit, luma.mean())]
+        print(
+            f"  {picture.name}: "
+            + " against ".join(f"{10 * np.log10(255**2 / error):.1f}" for error in errors)
+        )
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data"))
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    main(folder)
+    many(folder)
+    whole_set(folder)
+    sketch(folder)

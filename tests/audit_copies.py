@@ -95,3 +95,21 @@ def cut(luma: Luma, size: int, rng: np.random.Generator) -> Luma | None:
         return None
     top, left = int(rng.integers(height - size + 1)), int(rng.integers(width - size + 1))
     return np.ascontiguousarray(luma[top : top + size, left : left + size])
+
+
+def scene(seed: int, size: int = 256) -> Luma:
+    """Return a picture of discs and bars on rough ground that falls with 1/f, as photographs do."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    luma = np.full((size, size), 128, np.float32)
+    for side in (4, 8, 16, 32, 64, 128):
+        coarse = rng.normal(128, 96 / side**0.5, (side, side)).astype(np.float32)
+        luma += rescaled(coarse, size / side) - 128
+    for _ in range(size // 4):
+        cy, cx, radius = rng.uniform(0, size), rng.uniform(0, size), rng.uniform(2, size / 12)
+        step = rng.uniform(-80, 80)
+        if rng.random() < 0.5:
+            luma[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] += step
+        else:
+            luma[(abs(y - cy) < radius) & (abs(x - cx) < rng.uniform(1, radius))] += step
+    return rescaled(luma, 1.0)

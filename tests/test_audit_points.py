@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audit_copies import COPIES, Luma, cut, rescaled
+from audit_copies import COPIES, Luma, cut, read_luma, rescaled, scene
 
 from sr_datasets.audit.fingerprints import (
     distinct,
@@ -27,24 +27,6 @@ from sr_datasets.audit.matching import (
 )
 from sr_datasets.audit.points import find_points, join_points, mirror_mask
 from sr_datasets.errors import StoreError
-
-
-def scene(seed: int, size: int = 256) -> Luma:
-    """Return a picture of discs and bars on rough ground that falls with 1/f, as photographs do."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    luma = np.full((size, size), 128, np.float32)
-    for side in (4, 8, 16, 32, 64, 128):
-        coarse = rng.normal(128, 96 / side**0.5, (side, side)).astype(np.float32)
-        luma += rescaled(coarse, size / side) - 128
-    for _ in range(size // 4):
-        cy, cx, radius = rng.uniform(0, size), rng.uniform(0, size), rng.uniform(2, size / 12)
-        step = rng.uniform(-80, 80)
-        if rng.random() < 0.5:
-            luma[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] += step
-        else:
-            luma[(abs(y - cy) < radius) & (abs(x - cx) < rng.uniform(1, radius))] += step
-    return rescaled(luma, 1.0)
 
 
 def gallery_of(*pictures: Luma) -> Gallery:
@@ -203,3 +185,22 @@ def test_a_gallery_is_the_same_from_files(tmp_path: Path):
 
     patch = luma[50:130, 60:140]
     assert find(patch, load_gallery(tmp_path)) == find(patch, gallery)
+
+
+def test_of_the_91_images_five_pairs_overlap_and_none_with_set5(real_data: Path):
+    # Each was looked at by eye: two are one picture, four pairs are crops of one photograph.
+    paths = [*sorted((real_data / "t91").glob("*.png")), *sorted((real_data / "set5/GT").glob("*.png"))]
+    pictures = [read_luma(path) for path in paths]
+    gallery = gallery_of(*pictures)
+
+    pairs = {
+        frozenset((paths[number].stem, paths[match.picture].stem))
+        for number, luma in enumerate(pictures)
+        for match in find(luma, gallery)
+        if match.picture != number
+    }
+
+    assert pairs == {
+        frozenset(pair)
+        for pair in (("t15", "t33"), ("t26", "t32"), ("t36", "t65"), ("t56", "t57"), ("tt6", "tt7"))
+    }

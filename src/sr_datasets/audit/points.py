@@ -234,7 +234,7 @@ def _describe(
     corner += width
     lower = flat[corner] * (1 - right) + flat[corner + 1] * right
     samples = (upper * (1 - down) + lower * down).reshape(len(x), _SAMPLES**2)
-    return np.packbits(samples @ _basis() > 0, axis=1, bitorder="little")
+    return np.packbits(samples @ basis() > 0, axis=1, bitorder="little")
 
 
 @lru_cache
@@ -252,7 +252,7 @@ def mirror_mask() -> npt.NDArray[np.uint8]:
 
 
 @lru_cache
-def _basis() -> Floats:
+def basis() -> Floats:
     """Return ``(samples, 128)``: cosines under a Gaussian window, each without a mean."""
     place = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
     window = np.exp(-0.5 * ((place - 0.5) / 0.27) ** 2)

@@ -111,7 +111,7 @@ class AuditReport:
         if not self.findings:
             return "\n".join([*lines, _wrapped("found", "nothing")])
         rows = len({finding.row.sample_id for finding in self.findings})
-        lines.append(_wrapped("found", f"{rows} rows whose picture stands elsewhere too"))
+        lines.append(_wrapped("found", f"{_rows(rows)} whose picture stands elsewhere too"))
         for pair in _pairs(self.findings):
             first = pair[0]
             where, split = first.place
