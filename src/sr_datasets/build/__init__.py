@@ -189,6 +189,8 @@ def build_pairs(
             for task, result in run_tasks(build_shard, todo, workers=workers):
                 results[task.name] = result
                 bar.advance(task.num_rows)
+                num_clips = sum(len(task.pairs) for task in tasks if task.name in results)
+                bar.note(f"{num_clips} of {len(pairs)} clips")
                 for clip in result.skipped:
                     progress.log(f"left out: {clip.source}/{clip.clip}: {clip.reason}")
         in_order = [results[task.name].summary for task in tasks]
