@@ -233,6 +233,7 @@ def test_a_degradation_names_all_of_its_encoders():
 
     assert list(found) == ["jpeg", "mpeg4", "x264"]
     assert found["x264"].startswith("libx264 core ")
+    assert encoders_of(DEGRADATION.validate_python("bicubic")) == {}
 
 
 @pytest.mark.parametrize("depth", [8, 10])

@@ -1,8 +1,10 @@
 """Chains, presets and names of degradations in a recipe: what is accepted, and what is said of the rest."""
 
 import json
+import re
 from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
@@ -13,8 +15,10 @@ from pydantic import ValidationError
 from sr_datasets.catalog import json_schema, load_recipe
 from sr_datasets.degrade import Degrader
 from sr_datasets.errors import RecipeError
+from sr_datasets.models import Model
 from sr_datasets.recipe import Bicubic, Chain, Recipe
-from sr_datasets.recipe.chains import DOWNSCALERS
+from sr_datasets.recipe.chains import DOWNSCALERS, OneOf, Shuffle
+from sr_datasets.recipe.effects import Effect, SimpleEffect, VideoCodec
 from sr_datasets.recipe.presets import PRESETS
 
 RECIPE = {
@@ -188,6 +192,45 @@ def test_wrong_steps_are_named_with_what_is_expected(step: dict, words: str):
     assert words in problem([BICUBIC, step])
 
 
+DOCS = Path(__file__).parents[1] / "docs" / "degradations.md"
+MODELS = (*get_args(SimpleEffect), Effect, VideoCodec, OneOf, Shuffle, Chain)
+
+
+def said(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_stands_in_the_page_with_the_words_of_its_docstring(model: type[Model]):
+    page = DOCS.read_text(encoding="utf-8")
+
+    if "kind" in model.model_fields and model is not Chain:
+        assert f"`{model.model_fields['kind'].default}`" in page
+    for name, field in model.model_fields.items():
+        if name != "kind":
+            assert f"| `{name}` | " in page
+            assert f" | {said(field.description or '?')} |" in page
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_stands_in_the_page(name: str):
+    page, preset = DOCS.read_text(encoding="utf-8"), PRESETS[name]
+
+    assert f"| `{name}` | {preset.summary} | " in page
+    assert f"| {preset.source} |" in page
+    assert preset.differs in said(page)
+
+
+def test_the_example_of_a_chain_in_the_page_holds():
+    blocks = re.findall(
+        r"^```yaml\n(.*?)^```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+
+    parsed = [DEGRADATION.validate_python(yaml.safe_load(block)["degradation"]) for block in blocks]
+
+    assert "chain" in [degradation.kind for degradation in parsed]
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_and_chains_are_read_from_yaml(tmp_path: Path, name: str):
     for degradation in (name, PRESETS[name].degradation):
@@ -206,9 +249,12 @@ def test_a_wrong_step_in_yaml_is_named_with_its_line(tmp_path: Path):
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
 
-    said = str(caught.value)
-    assert "degradation.steps[1]: found fields: sigma is 0..3, must be within 0.1..30" in said
-    assert "degradation.steps[2].qualitty: found a field that is not known here. Did you mean quality" in said
+    problems = str(caught.value)
+    assert "degradation.steps[1]: found fields: sigma is 0..3, must be within 0.1..30" in problems
+    assert (
+        "degradation.steps[2].qualitty: found a field that is not known here. Did you mean quality"
+        in problems
+    )
 
 
 def test_a_number_is_a_number_a_range_or_choices():

@@ -217,8 +217,9 @@ PRESETS: dict[str, Preset] = {
         "As Real-ESRGAN with video codecs; the numbers walk from frame to frame",
         "open-mmlab/mmagic: realbasicvsr_c64b20_1x30x8_lr5e-5_150k_reds.py and random_degradations.py; arXiv 2111.12704",
         "PyTorch's resizing where theirs is OpenCV's; libx264 in place of both `libx264` and `h264`, which are one "
-        "encoder; values are clipped and rounded before a codec, where theirs drop the fraction; HR is not sharpened; "
-        "rows are not mirrored in time.",
+        "encoder; values are clipped and rounded before a codec, where theirs drop the fraction; a kernel's exponent walks, "
+        "where theirs is drawn anew in each frame between its walk and 1; HR is not sharpened; rows are not mirrored "
+        "in time.",
         _real_basicvsr(),
     ),
     "comisr-crf15": _comisr(15),
