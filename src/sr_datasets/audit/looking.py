@@ -16,11 +16,11 @@ Floats = npt.NDArray[np.float32]
 
 DOUBTFUL_SCORE: Final = 200.0
 """Below this score two rows are looked at."""
-LEAST_AGREEMENT: Final = 0.6
-"""Least correlation of two patches that show the same (benchmarks/audit_rates.py has what copies reach)."""
+LEAST_AGREEMENT: Final = 0.7
+"""Least correlation of two patches that show the same (nearly all copies reach 0.8)."""
 
 _FINE, _COARSE = 2.0, 6.0  # the band that is compared, in samples of the coarser patch
-_LEAST_SIDE = 12  # of the overlap, in samples
+_LEAST_SIDE = 16  # of the overlap, in samples
 
 
 def agreement(patch: Floats, other: Floats, match: Match) -> float:

@@ -30,6 +30,8 @@ POINT_BITS: Final = 44
 LEAST_SCORE: Final = 40.0
 """Least score of what is reported, in bits; set by what unrelated pictures reach (docs/audit.md)."""
 _PAIRS = 100_000  # that LEAST_SCORE is meant for
+LEAST_POINTS: Final = 3
+"""Least points of the patch that the other picture must have: two always agree on some scale and place."""
 LEAST_FRACTION: Final = 0.12
 """Least part of the patch's points that the other picture must have."""
 
@@ -42,7 +44,7 @@ _BUCKET = 64  # candidates of a bucket that are looked at: a still picture repea
 _CHUNK_POINTS = 1 << 15
 _POSITION = 0.6  # tolerance of a place, in units of the point's sigma
 _OCTAVES = 0.45  # tolerance of a scale
-_MAX_OCTAVES = 2.3  # largest change of scale that is believed
+_MAX_OCTAVES = 1.7  # largest change of scale that is believed
 # Seeds of a patch and a picture that agree need so many bits to be looked at closely, the more the patch has points.
 _WORTH_BITS, _WORTH_BITS_PER_POINT, _WORTH_BITS_AT_MOST = 18.0, 0.5, 30.0
 _BITS_OF_A_POINT = 22.0  # at most: the tail of real descriptors is heavier than any formula
@@ -56,8 +58,8 @@ _HYPOTHESES = 3  # seeds of a patch and picture that are tried as the pose, best
 _POINT_ARRAYS = ("picture", "x", "y", "sigma", "bits")
 _GALLERY_ARRAYS = ("widths", "heights", "ranks", "first", "words", "keys", "orders")
 
-# Unrelated descriptors differ in 64 +- 8.6 bits (benchmarks/audit_rates.py): as 55 fair coins would, not as 128.
-_MEAN, _DEVIATION = 64.0, 8.6
+# Unrelated descriptors differ in 64 +- 8.9 bits (benchmarks/audit_rates.py): as 52 fair coins would, not as 128.
+_MEAN, _DEVIATION = 64.0, 8.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -389,7 +391,7 @@ def _ask(
     bits = np.minimum(surprise(distance), _BITS_OF_A_POINT) * _novelty(at_x[one], at_y[one], at_sigma[one])
     expected[one] = True
     count = int(np.count_nonzero(expected))
-    if len(one) < LEAST_FRACTION * count:
+    if len(one) < max(LEAST_POINTS, LEAST_FRACTION * count):
         return None
     # Points of a copy are lost here and there; those of one thing that both pictures have stand together.
     spread = _spread(at_x[one], at_y[one]) / max(_spread(at_x[expected], at_y[expected]), 1e-9)
@@ -465,7 +467,8 @@ def can_tell(points: Points, count: int) -> npt.NDArray[np.bool_]:
         one = slice(int(first[patch]), int(first[patch + 1]))
         number = one.stop - one.start
         novelty = _novelty(*(v[one].astype(np.float64) for v in (points.x, points.y, points.sigma)))
-        found[patch] = score_of(_BITS_OF_A_POINT * float(novelty.sum()), number, number, 1000) >= LEAST_SCORE
+        best = score_of(_BITS_OF_A_POINT * float(novelty.sum()), number, number, 1000)
+        found[patch] = number >= LEAST_POINTS and best >= LEAST_SCORE
     return found
 
 
