@@ -5,11 +5,11 @@ import os
 import shlex
 import sys
 
-from sr_datasets.cli import audit, catalog, data, forget, manifests, models, sets
+from sr_datasets.cli import audit, catalog, data, forget, looking, manifests, models, sets
 from sr_datasets.cli.app import app
 from sr_datasets.errors import SrDataError
 
-__all__ = ["app", "audit", "catalog", "data", "forget", "main", "manifests", "models", "sets"]
+__all__ = ["app", "audit", "catalog", "data", "forget", "looking", "main", "manifests", "models", "sets"]
 
 
 def main() -> None:
