@@ -19,13 +19,13 @@ from pictures import mod_cropped, read_planes
 import sr_datasets.espcn.data as data_module
 import sr_datasets.espcn.train as train_module
 from sr_datasets.color import luma_of_rgb
+from sr_datasets.dataset.order import SampleOrder
 from sr_datasets.degrade import degrade_frame
 from sr_datasets.errors import ModelError, ShardError, SrDataError
 from sr_datasets.espcn.checkpoint import load_model, read_header, read_tensors
 from sr_datasets.espcn.config import TrainConfig, preset
 from sr_datasets.espcn.data import open_patches, scale_of, turned
 from sr_datasets.espcn.evaluate import evaluate
-from sr_datasets.espcn.order import SampleOrder
 from sr_datasets.espcn.train import resumed_config, train
 from sr_datasets.files import folder_lock
 from sr_datasets.metrics import PROTOCOLS

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from sr_datasets.dataset import PairDataset
+from sr_datasets.dataset.order import SampleOrder
 from sr_datasets.errors import ModelError, ShardError
 from sr_datasets.espcn.checkpoint import DataFacts
 from sr_datasets.espcn.config import TrainConfig
-from sr_datasets.espcn.order import SampleOrder
 from sr_datasets.shards.index import kinds_of
 from sr_datasets.shards.sets import SetInfo, read_set
 

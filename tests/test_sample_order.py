@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_datasets.espcn.order import SampleOrder
+from sr_datasets.dataset.order import SampleOrder
 
 EXPECTED_ROWS = [4, 8, 2, 5, 1, 7, 0, 9, 3, 6, 7, 1, 6, 0, 3, 5, 4, 8, 9, 2]
 EXPECTED_TURNS = [7, 3, 7, 3, 5, 5, 2, 1, 0, 6]

@@ -8,19 +8,12 @@ from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor, from_numpy
+from torch.utils.data import Dataset, default_collate
 
-from sr_datasets.errors import MissingExtraError
 from sr_datasets.shards.index import load_index
 from sr_datasets.shards.mapped import MappedRows
-
-try:
-    import torch
-    from torch import Tensor, from_numpy
-    from torch.utils.data import Dataset, default_collate
-except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
-    raise MissingExtraError("PairDataset", extra="torch") from error
 
 Sample: TypeAlias = dict[str, Tensor]
 Many: TypeAlias = Sequence[int] | npt.NDArray[Any] | Tensor | slice
