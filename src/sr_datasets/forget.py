@@ -670,7 +670,9 @@ def _rewrite(path: Path, names: Collection[_Name]) -> ShardSummary:
             "inputs": json.dumps(inputs),
             "plan": plan_digest(metadata["recipe"], path.name, made_of, metadata.get("analysis", "")),
         }
-        with ShardWriter(path, metadata=own) as writer:
+        with ShardWriter(
+            path, metadata=own, storage=reader.storage, preview=reader.has_preview
+        ) as writer:
             for group in range(reader.num_groups):
                 first, count = reader.rows_of(group)
                 rows = [

@@ -71,7 +71,12 @@ def build_shard(task: ShardTask) -> ShardResult:
         pairs = [pair for pair in task.pairs if pair.name not in skipped]
         failed: PairPlan | None = None
         try:
-            with ShardWriter(task.path, metadata=_metadata(task, list(skipped.values()))) as writer:
+            with ShardWriter(
+                task.path,
+                metadata=_metadata(task, list(skipped.values())),
+                storage=task.recipe.storage,
+                preview=task.recipe.preview,
+            ) as writer:
                 for pair in pairs:
                     failed = pair
                     store = Store(task.store_root)

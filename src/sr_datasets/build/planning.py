@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, assert_never
 
-from sr_datasets.build.frames import hr_size
+from sr_datasets.build.frames import hr_depth, hr_size
 from sr_datasets.build.scenes import analysis_name
 from sr_datasets.color import check_yuv420
 from sr_datasets.errors import BuildError
@@ -148,12 +148,15 @@ def plan_rows(recipe: Recipe, record: ClipRecord, analysis: Analysis | None = No
         analysis: What its pictures are like; needed where ``recipe.sampling.needs_analysis``.
 
     Raises:
-        BuildError: The clip is too small or too short for the recipe, has fewer fitting patches than it asks for, or has
-            no planes for its colour.
+        BuildError: The clip is too small or too short for the recipe, has fewer fitting patches than it asks for, has
+            no planes for its colour, or samples that its storage cannot hold.
     """
     try:
         if recipe.color == "yuv420":
             check_yuv420(record.info.layout)
+        depth = hr_depth(recipe, record.info)
+        if recipe.storage == "png" and recipe.color == "rgb" and depth > 8:
+            raise ValueError(f"has R'G'B' of {depth} bits, and storage: png holds 8")
         return _rows(recipe, _space(recipe, record, analysis))
     except ValueError as error:
         raise BuildError(

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from sr_datasets import catalog
 from sr_datasets.build.cutting import iter_groups
@@ -14,7 +15,7 @@ from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import PairPlan, some
 from sr_datasets.build.provided import with_lr
 from sr_datasets.degrade import Degrader, Region, cut, halo
-from sr_datasets.errors import StoreError
+from sr_datasets.errors import ShardError, StoreError
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import Recipe
 from sr_datasets.recipe.given import NoLr, Provided
@@ -103,12 +104,19 @@ def rederive_set(path: Path, *, store: Store, progress: Progress | None = None) 
     all of LR where the drawn crop is degraded.
 
     Raises:
-        ShardError: The folder is no set, or a shard cannot be read.
+        ShardError: The folder is no set, a shard cannot be read, or this version does not know a part of its recipe.
         DecodeError: A clip cannot be read.
     """
     progress = progress or Silent()
     info = read_set(path)
-    recipe = Recipe.model_validate(info.recipe)
+    try:
+        recipe = Recipe.model_validate(info.recipe)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ShardError(
+            f"{path}: its recipe cannot be followed by this version: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
+            f"It was built by sr-datasets {info.packages.get('sr-datasets', 'of another version')}: use that."
+        ) from error
     report = RederiveReport()
     here = packages_of(recipe)
     report.other_packages = [

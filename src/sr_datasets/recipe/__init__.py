@@ -113,6 +113,11 @@ class Recipe(Model):
     """Key of every draw."""
     clips_per_shard: int = Field(default=8, ge=1)
     """Clips (of one split) that make one shard."""
+    storage: Literal["raw", "zstd", "png"] = "raw"
+    """How pixels are stored, always without loss: ``raw`` is mapped and fastest; ``zstd`` is smaller; ``png`` is smallest and
+    shown by viewers."""
+    preview: bool = False
+    """A column with a small picture of each row, LR beside HR, for viewers."""
 
     @model_validator(mode="after")
     def _what_is_degraded_later_is_there(self) -> Self:
@@ -124,6 +129,14 @@ class Recipe(Model):
             raise ValueError(
                 f"color: yuv420 has chroma at half the size: halo must be even, not {self.degradation.halo}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _png_can_hold_it(self) -> Self:
+        if self.storage == "png" and self.color == "yuv420":
+            raise ValueError("storage: png has no 4:2:0 planes: take zstd or raw, or color: y or rgb")
+        if self.storage == "png" and isinstance(self.degradation, NoLr):
+            raise ValueError("storage: png has no picture without samples, which LR of degradation: none is: take zstd or raw")
         return self
 
     @model_validator(mode="after")

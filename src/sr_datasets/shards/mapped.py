@@ -13,7 +13,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from sr_datasets.errors import ShardError
-from sr_datasets.shards.reader import PREFIX_BYTES, FileMap, ShardReader
+from sr_datasets.shards.pages import PREFIX_BYTES
+from sr_datasets.shards.reader import FileMap, PagedRows, ShardReader
 from sr_datasets.shards.schema import Pixels, Shape
 
 _UNOPENED: Final = 0
@@ -62,7 +63,8 @@ class _Kind(NamedTuple):
 class MappedRows:
     """Rows of many shards by one number, copied straight out of the mapped files.
 
-    Shards are opened at first touch; row groups that cannot be mapped are read through pyarrow.
+    Shards are opened at first touch. Row groups that cannot be mapped are read page by page (compressed
+    ones, pictures), or through pyarrow (what other tools wrote).
     Costs 16 bytes of memory per row (its two addresses) in each process that reads. Pickles as paths
     and counts per row group; what is mapped survives a fork. Several threads may read.
     """
@@ -88,6 +90,7 @@ class MappedRows:
         self._lock = threading.Lock()
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
         self._maps: list[FileMap] = []
+        self._paged: dict[int, PagedRows] = {}
         self._shapes: list[Shape] = []
         self._kind_of_group = np.full(len(self._shard), -1, np.int16)
         self._kinds: tuple[_Kind, ...] | None = None
@@ -239,6 +242,8 @@ class MappedRows:
             # Another thread may be reading: the span that holds the new addresses came first.
             for number, shape, group in zip(numbers, shapes, groups, strict=True):
                 begin, stop = int(self._starts[first + number]), int(self._starts[first + number + 1])
+                if group.paged is not None:
+                    self._paged[first + number] = group.paged
                 if group.lr_offset is None or group.hr_offset is None or self._kinds is None:
                     self._lr[begin:stop] = _NOT_MAPPED
                 else:
@@ -261,6 +266,9 @@ class MappedRows:
         return reader, row - int(self._starts[self._first_group[shard]])
 
     def _read(self, row: int) -> tuple[Pixels, Pixels]:
+        group = bisect_right(self._starts, row) - 1
+        if (paged := self._paged.get(group)) is not None:
+            return paged.pixels(row - int(self._starts[group]))
         with self._lock:
             reader, number = self._reader_of(row)
             return reader.pixels(number)

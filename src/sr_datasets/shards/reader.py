@@ -1,6 +1,7 @@
 """Reads one shard: values straight out of the mapped file, or row groups through pyarrow."""
 
 import json
+import math
 import os
 import struct
 from bisect import bisect_right
@@ -8,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,21 +18,29 @@ from numpy.lib.stride_tricks import as_strided
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
+from sr_datasets.shards.pages import (
+    PREFIX_BYTES,
+    ChunkPlace,
+    PagedColumn,
+    PageError,
+    can_be_paged,
+)
 from sr_datasets.shards.schema import (
+    BULKY_COLUMNS,
     FORMAT_VERSION,
     META_PREFIX,
     PIXEL_COLUMNS,
+    PREVIEW_COLUMN,
     SHAPE_COLUMNS,
     Pixels,
     Row,
     Shape,
     shape_of_columns,
     shard_digest,
+    with_later_columns,
 )
 from sr_datasets.shards.sets import ShardSummary, split_of_name
-
-PREFIX_BYTES: Final = 4
-"""Each value of a PLAIN binary page stands behind its length, a little-endian uint32."""
+from sr_datasets.shards.storage import Storage
 
 _CACHED_GROUPS = 2
 
@@ -42,7 +51,8 @@ class Group:
 
     ``lr_offset`` and ``hr_offset`` are the file offsets of the first value's bytes; value r of ``b``
     bytes is at ``offset + r * (b + 4)``. Both are None when the group cannot be mapped (compressed,
-    several pages, values of several lengths): then it is read through pyarrow.
+    pictures, several pages, values of several lengths): then it is read page by page where ``paged``
+    is there, else through pyarrow.
     """
 
     number: int
@@ -50,6 +60,77 @@ class Group:
     num_rows: int
     lr_offset: int | None
     hr_offset: int | None
+    paged: "PagedRows | None" = None
+
+
+class PagedRows:
+    """The pixels of one row group, one page at a time; lives on when its reader is closed."""
+
+    def __init__(
+        self, path: Path, group: tuple[int, int], columns: dict[str, PagedColumn], shape: Shape, *, png: bool
+    ) -> None:
+        """Name the group.
+
+        Args:
+            path: The shard, for messages.
+            group: Number of the row group, and of its first row.
+            columns: ``lr`` and ``hr``.
+            shape: Shape of its rows.
+            png: Whether values are PNG, one per frame.
+        """
+        self._path, self._group, self._columns, self._shape, self._png = path, group, columns, shape, png
+
+    def pixels(self, number: int) -> tuple[Pixels, Pixels]:
+        """Return ``lr`` and ``hr`` of the ``number``-th row of the group as new arrays.
+
+        Raises:
+            ShardError: A page is altered, or a value is not of its shape.
+        """
+        return self._array("lr", number, self._shape.lr), self._array("hr", number, self._shape.hr)
+
+    def _array(self, name: str, number: int, dims: tuple[int, ...]) -> Pixels:
+        group, first = self._group
+        try:
+            values = self._columns[name].values(number)
+            return decoded(values, dims, self._shape.dtype, png=self._png)
+        except PageError as error:
+            why = f"the page at byte {error.at}: {error}"
+        except ValueError as error:
+            why = str(error)
+        raise ShardError(
+            f"{self._path}: {name} of row {first + number} (row group {group}): {why}. "
+            "The shard is altered: copy or build it again."
+        )
+
+
+def decoded(
+    values: Sequence[memoryview], dims: tuple[int, ...], dtype: np.dtype[Any], *, png: bool
+) -> Pixels:
+    """Return stored values of a row as a new array.
+
+    Args:
+        values: Its samples, or a PNG for each frame.
+        dims: Shape of the array.
+        dtype: Its type.
+        png: Whether ``values`` are PNG.
+
+    Raises:
+        ValueError: They are not of that shape or type.
+    """
+    if not png:
+        (value,) = values
+        if len(value) != math.prod(dims) * dtype.itemsize:
+            raise ValueError(
+                f"{len(value)} bytes where its shape {dims} needs {math.prod(dims) * dtype.itemsize}"
+            )
+        return np.frombuffer(value, dtype).reshape(dims).copy()
+    from sr_datasets.shards.pictures import planes_of_png  # Pillow: only who reads pictures waits for it
+
+    frames = [planes_of_png(value) for value in values]
+    for frame in frames:
+        if frame.shape != dims[-3:] or frame.dtype != dtype:
+            raise ValueError(f"a PNG of {frame.shape} {frame.dtype}, its row says {dims[-3:]} {dtype}")
+    return np.stack(frames) if len(dims) == 4 else frames[0]
 
 
 class FileMap:
@@ -150,6 +231,28 @@ class ShardReader:
         """Columns of the file, in its order."""
         return list(self._parquet().schema_arrow.names)
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether pixels are stored as PNG."""
+        return bool(self._parquet().schema_arrow.field("hr").type != pa.binary())
+
+    @property
+    def has_preview(self) -> bool:
+        """Whether rows have a small picture for viewers."""
+        return PREVIEW_COLUMN in self.column_names
+
+    @property
+    def storage(self) -> Storage:
+        """How its writer stored pixels."""
+        if self.has_pictures:
+            return "png"
+        return "zstd" if self.metadata.get("storage") == "zstd" else "raw"
+
+    @property
+    def format_version(self) -> int:
+        """Version of the format that it was written in; the newest of files that say none."""
+        return int(self.metadata.get("format", FORMAT_VERSION))
+
     def rows_of(self, group: int) -> tuple[int, int]:
         """Return the first row of a row group and how many it has."""
         self._parquet()
@@ -206,33 +309,36 @@ class ShardReader:
             ShardError: The shard is truncated or altered there.
         """
         group, number = self._find(row)
+        if group.paged is not None:
+            return group.paged.pixels(number)
         shape = self.shape(group.number)
-        lr, hr = self.value_bytes(group, number, shape)
-        return (
-            np.frombuffer(lr, shape.dtype).reshape(shape.lr).copy(),
-            np.frombuffer(hr, shape.dtype).reshape(shape.hr).copy(),
+        if group.lr_offset is not None and group.hr_offset is not None:
+            lr = self._mapped(group, "lr", group.lr_offset, number, shape.lr_bytes)
+            hr = self._mapped(group, "hr", group.hr_offset, number, shape.hr_bytes)
+            return (
+                np.frombuffer(lr, shape.dtype).reshape(shape.lr).copy(),
+                np.frombuffer(hr, shape.dtype).reshape(shape.hr).copy(),
+            )
+        return self._through_arrow(group, "lr", number, shape.lr), self._through_arrow(
+            group, "hr", number, shape.hr
         )
 
-    def value_bytes(self, group: Group, number: int, shape: Shape) -> tuple[memoryview, memoryview]:
-        """Return the bytes of ``lr`` and ``hr`` of the ``number``-th row of a group, not copied.
-
-        Raises:
-            ShardError: A value has another length than its shape.
-        """
-        if group.lr_offset is not None and group.hr_offset is not None:
-            return (
-                self._mapped(group, "lr", group.lr_offset, number, shape.lr_bytes),
-                self._mapped(group, "hr", group.hr_offset, number, shape.hr_bytes),
-            )
-        table = self._table(group.number, pixels=True)
-        found = []
-        for name, size in (("lr", shape.lr_bytes), ("hr", shape.hr_bytes)):
-            value = table.column(name)[number].as_buffer()
-            if value is None or value.size != size:
-                length = "no" if value is None else value.size
-                raise ShardError(_wrong_length(self.path, group, name, number, length, size))
-            found.append(memoryview(value))
-        return found[0], found[1]
+    def _through_arrow(self, group: Group, name: str, number: int, dims: tuple[int, ...]) -> Pixels:
+        """Return a value of a group that another tool wrote in its own way."""
+        value = self._table(group.number, pixels=True).column(name)[number]
+        parts = value.values if isinstance(value, pa.ListScalar) else [value]
+        values = [part["bytes"] if isinstance(part, pa.StructScalar) else part for part in parts]
+        buffers = [one.as_buffer() for one in values]
+        try:
+            if any(one is None for one in buffers):
+                raise ValueError("it has no samples")
+            dtype = self.shape(group.number).dtype
+            return decoded([memoryview(one) for one in buffers], dims, dtype, png=self.has_pictures)
+        except ValueError as error:
+            raise ShardError(
+                f"{self.path}: {name} of row {group.first_row + number} (row group {group.number}): {error}. "
+                "The shard is altered: copy or build it again."
+            ) from error
 
     def row(self, row: int) -> dict[str, Any]:
         """Return a row without its pixels, as plain Python values by column name.
@@ -302,12 +408,49 @@ class ShardReader:
                 for name in PIXEL_COLUMNS
             ]
         mapped = all(offset is not None for offset in offsets)
+        paged = None if mapped or not num_rows else self._paged(number)
         return Group(
             number=number,
             first_row=self._starts[number],
             num_rows=num_rows,
             lr_offset=offsets[0] if mapped else None,
             hr_offset=offsets[1] if mapped else None,
+            paged=paged,
+        )
+
+    def _paged(self, number: int) -> PagedRows | None:
+        """Return the pixels of a row group page by page; None when its columns are stored in another way."""
+        metadata = self._parquet().metadata.row_group(number)
+        shape = self.shape(number)
+        columns = {}
+        for name in PIXEL_COLUMNS:
+            leaf = self._leaves[name][0]
+            chunk, kind = metadata.column(leaf), self._parquet().schema.column(leaf)
+            if chunk.physical_type != "BYTE_ARRAY" or not can_be_paged(
+                chunk.compression, chunk.encodings, has_dictionary=chunk.has_dictionary_page
+            ):
+                return None
+            dims = getattr(shape, name)
+            several = kind.max_repetition_level > 0
+            if kind.max_definition_level > several:
+                return None  # values that may be missing: not our writer's
+            start = chunk.data_page_offset
+            place = ChunkPlace(
+                start=start,
+                end=start + chunk.total_compressed_size,
+                codec=chunk.compression,
+                levels=2 * several,
+                values_per_row=dims[0] if several and len(dims) == 4 else 1,
+            )
+            if place.end > len(self.map().view):
+                raise ShardError(self._too_short(chunk.path_in_schema, place.end))
+            columns[name] = PagedColumn(self.map().view, place)
+        return PagedRows(self.path, (number, self._starts[number]), columns, shape, png=self.has_pictures)
+
+    def _too_short(self, column: str, end: int) -> str:
+        return (
+            f"{self.path}: column {column} should reach byte {end}, the file has {len(self.map().view)}. "
+            "The shard is truncated or altered: copy or build it again."
         )
 
     def _shape_statistics(self, group: int) -> set[tuple[int, ...]]:
@@ -323,17 +466,16 @@ class ShardReader:
         return set(map(tuple, kinds))
 
     def _offset_of(self, column: pq.ColumnChunkMetaData, num_rows: int, size: int) -> int | None:
+        if column.physical_type != "BYTE_ARRAY":
+            return None
         plain = column.compression == "UNCOMPRESSED" and not column.has_dictionary_page
-        if not plain or column.physical_type != "BYTE_ARRAY" or column.num_values != num_rows:
+        if not plain or column.path_in_schema not in PIXEL_COLUMNS or column.num_values != num_rows:
             return None
         end = column.data_page_offset + column.total_compressed_size
         first = end - num_rows * (size + PREFIX_BYTES) + PREFIX_BYTES
         view = self.map().view
         if end > len(view):
-            raise ShardError(
-                f"{self.path}: column {column.path_in_schema} should reach byte {end}, the file has {len(view)}. "
-                "The shard is truncated or altered: copy or build it again."
-            )
+            raise ShardError(self._too_short(column.path_in_schema, end))
         if first - PREFIX_BYTES <= column.data_page_offset:
             return None
         last = first + (num_rows - 1) * (size + PREFIX_BYTES)
@@ -353,8 +495,9 @@ class ShardReader:
         if key in self._tables:
             self._tables.move_to_end(key)
             return self._tables[key]
-        names = [name for name in self._parquet().schema_arrow.names if (name in PIXEL_COLUMNS) == pixels]
-        table = self._tables[key] = self.read_columns(group, names)
+        others = [name for name in self.column_names if name not in BULKY_COLUMNS]
+        names = PIXEL_COLUMNS if pixels else others
+        table = self._tables[key] = with_later_columns(self.read_columns(group, names))
         if len(self._tables) > _CACHED_GROUPS:
             self._tables.popitem(last=False)
         return table

@@ -6,15 +6,15 @@
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-FORMAT_VERSION: Final = 1
-"""Version of the shard format; a reader refuses higher ones."""
+FORMAT_VERSION: Final = 2
+"""Version of the format of shards and sets that is written; every earlier one is read, a higher one refused."""
 
 META_PREFIX: Final = "sr-datasets."
 """What the file's own metadata keys begin with, so that they are told from other people's."""
@@ -100,6 +100,12 @@ SHAPE_COLUMNS: Final = (
 
 PIXEL_COLUMNS: Final = ("lr", "hr")
 
+PREVIEW_COLUMN: Final = "preview"
+"""A small picture of the row, where the recipe asks for it."""
+
+BULKY_COLUMNS: Final = (*PIXEL_COLUMNS, PREVIEW_COLUMN)
+"""Columns that no filter reads, and that ``index.parquet`` lacks."""
+
 _REPEATED_STRINGS = (
     "source",
     "clip",
@@ -161,6 +167,23 @@ SCHEMA: Final = pa.schema(
     ]
 )
 """The columns of a shard, in file order."""
+
+
+def with_later_columns(table: pa.Table) -> pa.Table:
+    """Return columns of a shard of any version with those that its version did not have yet.
+
+    Version 1 has no ``chroma_filter``. What wrote it interpolated the chroma of ``rgb`` linearly, at the siting.
+    """
+    name = "chroma_filter"
+    if name in table.column_names or not {"color", "siting"} <= set(table.column_names):
+        return table
+    kinds = zip(table.column("color").to_pylist(), table.column("siting").to_pylist(), strict=True)
+    values = ["linear" if color == "rgb" and siting != "none" else "none" for color, siting in kinds]
+    place = 1 + max(
+        table.column_names.index(one) for one in ("siting", "siting_from") if one in table.column_names
+    )
+    return table.add_column(place, SCHEMA.field(name), pa.array(values, pa.string()))
+
 
 DICTIONARY_COLUMNS: Final = _REPEATED_STRINGS
 """Columns stored as a dictionary: strings that are the same in every row of a pair."""
@@ -268,31 +291,6 @@ def shape_of_row(row: Row) -> Shape:
         hr.shape[-1],
         row.bit_depth,
     )
-
-
-def table_of_rows(rows: Sequence[Row], shape: Shape) -> pa.Table:
-    """Return the rows of one group as an Arrow table of ``SCHEMA``."""
-    counts = {
-        "num_frames": shape.lr[0] if len(shape.lr) == 4 else 1,
-        "hr_num_frames": shape.hr[0] if len(shape.hr) == 4 else 1,
-        "channels": shape.lr[-3],
-        "lr_height": shape.lr[-2],
-        "lr_width": shape.lr[-1],
-        "hr_height": shape.hr[-2],
-        "hr_width": shape.hr[-1],
-    }
-    names = {field.name for field in fields(Row)}
-    columns = []
-    for field in SCHEMA:
-        values: list[object]
-        if field.name in PIXEL_COLUMNS:
-            values = [pixel_bytes(getattr(row, field.name)) for row in rows]
-        elif field.name in names:
-            values = [getattr(row, field.name) for row in rows]
-        else:
-            values = [counts[field.name]] * len(rows)
-        columns.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def pixel_bytes(pixels: Pixels) -> bytes:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from sr_datasets.errors import ShardError
 from sr_datasets.files import atomic_path, sha256_of, write_atomic
 from sr_datasets.models import Model
-from sr_datasets.shards.schema import PIXEL_COLUMNS, SCHEMA, set_digest
+from sr_datasets.shards.schema import BULKY_COLUMNS, FORMAT_VERSION, SCHEMA, set_digest, with_later_columns
 
 SET_NAME: Final = "sr-data.json"
 FORGETTING_NAME: Final = ".forget.json"
@@ -29,7 +29,7 @@ INDEX_SCHEMA: Final = pa.schema(
     [
         pa.field("shard", pa.string(), nullable=False),
         pa.field("row_group", pa.int32(), nullable=False),
-        *(field for field in SCHEMA if field.name not in PIXEL_COLUMNS),
+        *(field for field in SCHEMA if field.name not in BULKY_COLUMNS),
     ]
 )
 """Columns of ``index.parquet``: where a row lies, then the row without its pixels."""
@@ -112,8 +112,8 @@ class FileInfo(Model):
 class SetInfo(Model):
     """What ``sr-data.json`` says: the recipe, the inputs, and every file of the set."""
 
-    format: Literal[1]
-    """Version of the set format."""
+    format: Literal[1, 2]
+    """Version of the format (docs/shards.md)."""
     recipe: dict[str, Any]
     """The recipe as it was built."""
     rows: int
@@ -186,12 +186,13 @@ def write_index(set_dir: Path, shards: Sequence[ShardInfo]) -> FileInfo:
 
 
 def _index_tables(set_dir: Path, shards: Sequence[ShardInfo]) -> Iterator[pa.Table]:
-    columns = [field.name for field in SCHEMA if field.name not in PIXEL_COLUMNS]
+    wanted = [field.name for field in SCHEMA if field.name not in BULKY_COLUMNS]
     for shard in sorted(shards, key=lambda shard: shard.name):
         path = set_dir / DATA_DIR / shard.name
         try:
             with pq.ParquetFile(path) as file:
-                table = file.read(columns=columns, use_threads=False)
+                names = [name for name in wanted if name in file.schema_arrow.names]
+                table = with_later_columns(file.read(columns=names, use_threads=False)).select(wanted)
                 sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             groups = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
             name = pa.array([shard.name] * len(table), pa.string())
@@ -235,7 +236,7 @@ def describe_set(
     """
     ordered = sorted(shards, key=lambda shard: shard.name)
     return SetInfo(
-        format=1,
+        format=FORMAT_VERSION,
         recipe=dict(recipe),
         rows=sum(shard.rows for shard in ordered),
         content_digest=set_digest((shard.split, shard.group_digests) for shard in ordered),
@@ -272,9 +273,9 @@ def read_set(set_dir: Path) -> SetInfo:
         raise ShardError(
             f"{path} is not the description of a shard set ({error}). Build the set again, or copy the file again."
         ) from error
-    if version != 1:
+    if version not in range(1, FORMAT_VERSION + 1):
         raise ShardError(
-            f"{path} has format {version!r}; this sr-datasets reads format 1. Install a newer sr-datasets."
+            f"{path} has format {version!r}; this sr-datasets reads up to {FORMAT_VERSION}. Install a newer sr-datasets."
         )
     try:
         return SetInfo.model_validate_json(text)
@@ -282,7 +283,7 @@ def read_set(set_dir: Path) -> SetInfo:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ShardError(
-            f"{path} does not say what format 1 says: {where}: {first['msg']}. Build the set again, or copy the file "
+            f"{path} does not say what format {version} says: {where}: {first['msg']}. Build the set again, or copy the file "
             "again."
         ) from error
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
 from sr_datasets.shards.reader import ShardReader, summarize_shard
-from sr_datasets.shards.schema import group_digest, set_digest, shard_digest
+from sr_datasets.shards.schema import group_digest, pixel_bytes, set_digest, shard_digest
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, FileInfo, SetInfo, ShardInfo, read_set
 
 
@@ -155,8 +155,8 @@ def _verify_group(reader: ShardReader, number: int, digest: str | None) -> list[
     if problems:
         return problems
     try:
-        shape, group = reader.shape(number), reader.group(number)
-        values = [reader.value_bytes(group, row, shape) for row in range(count)]
+        shape = reader.shape(number)
+        values = [tuple(map(pixel_bytes, reader.pixels(first + row))) for row in range(count)]
     except ShardError as error:
         return [str(error)]
     if digest is None or not {"sample_id", "drawn"} <= columns.keys():
