@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -163,6 +163,9 @@ class ShardReader:
 
     Opens lazily, pickles as its path, and opens again after a fork.
     """
+
+    stays_mapped = True
+    """Whether what is mapped stays so, and addresses in it may be kept (not in ``RemoteShard``)."""
 
     def __init__(self, path: Path) -> None:
         """Name the shard; nothing is read yet.
@@ -380,14 +383,17 @@ class ShardReader:
             # The parent's handle shares its file position with ours: leave it alone, open our own.
             self._reset()
         if self._file is None:
-            file = _open_parquet(self.path)
-            self._groups = [None] * file.num_row_groups
-            self._starts = [0]
-            for group in range(file.num_row_groups):
-                self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
-            self._leaves = _leaves(file)
-            self._file = file
+            self._take(open_parquet(self.path))
         return self._file
+
+    def _take(self, file: pq.ParquetFile) -> None:
+        """Make an opened file the one that is read."""
+        self._groups = [None] * file.num_row_groups
+        self._starts = [0]
+        for group in range(file.num_row_groups):
+            self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
+        self._leaves = _leaves(file)
+        self._file = file
 
     def _find(self, row: int) -> tuple[Group, int]:
         num_rows = self.num_rows
@@ -432,14 +438,12 @@ class ShardReader:
                 return None
             dims = getattr(shape, name)
             several = kind.max_repetition_level > 0
-            if kind.max_definition_level > several:
-                return None  # values that may be missing: not our writer's
             start = chunk.data_page_offset
             place = ChunkPlace(
                 start=start,
                 end=start + chunk.total_compressed_size,
                 codec=chunk.compression,
-                levels=2 * several,
+                levels=several + (kind.max_definition_level > 0),
                 values_per_row=dims[0] if several and len(dims) == 4 else 1,
             )
             if place.end > len(self.map().view):
@@ -530,9 +534,18 @@ def _wrong_length(path: Path, group: Group, name: str, number: int, found: objec
     )
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
+    """Open a shard's footer.
+
+    Args:
+        path: The shard.
+        source: What to read in place of the file at ``path``, which then only names it.
+
+    Raises:
+        ShardError: It is no whole Parquet file, no shard, or of a newer format.
+    """
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path if source is None else source, page_checksum_verification=True)
     except FileNotFoundError:
         raise ShardError(f"{path} is missing. Copy or build the set again.") from None
     except (OSError, pa.ArrowException) as error:

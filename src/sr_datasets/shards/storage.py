@@ -28,8 +28,9 @@ PAGE_BYTES: Final = 4096
 ZSTD_LEVEL: Final = 3
 """Zstandard's own default."""
 
-IMAGE: Final = pa.struct([pa.field("bytes", pa.binary(), nullable=False), pa.field("path", pa.string())])
-"""A picture as Hugging Face's ``Image`` has it: an encoded file, and a path, which is null here."""
+IMAGE: Final = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())])
+"""A picture as Hugging Face's ``Image`` has it: an encoded file, and a path, which is null here. No picture is missing,
+but only a field that might be null counts as an ``Image`` there."""
 
 
 def schema_of(storage: Storage, shape: Shape | None, *, preview: bool) -> pa.Schema:
@@ -47,10 +48,10 @@ def schema_of(storage: Storage, shape: Shape | None, *, preview: bool) -> pa.Sch
     if storage == "png":
         for name in PIXEL_COLUMNS:
             several = shape is not None and len(getattr(shape, name)) == 4
-            kind = pa.list_(pa.field("element", IMAGE, nullable=False)) if several else IMAGE
-            columns[SCHEMA.get_field_index(name)] = pa.field(name, kind, nullable=False)
+            kind = pa.list_(IMAGE) if several else IMAGE
+            columns[SCHEMA.get_field_index(name)] = pa.field(name, kind)
     if preview:
-        columns.append(pa.field(PREVIEW_COLUMN, IMAGE, nullable=False))
+        columns.append(pa.field(PREVIEW_COLUMN, IMAGE))
     schema = pa.schema(columns)
     if storage != "png" and not preview:
         return schema
