@@ -49,6 +49,7 @@ from sr_datasets.files import (
     require_inside,
     write_atomic,
 )
+from sr_datasets.inspect.measuring import MEASURES_NAME
 from sr_datasets.models import Model
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.rules import SELECTION, fitting
@@ -670,9 +671,7 @@ def _rewrite(path: Path, names: Collection[_Name]) -> ShardSummary:
             "inputs": json.dumps(inputs),
             "plan": plan_digest(metadata["recipe"], path.name, made_of, metadata.get("analysis", "")),
         }
-        with ShardWriter(
-            path, metadata=own, storage=reader.storage, preview=reader.has_preview
-        ) as writer:
+        with ShardWriter(path, metadata=own, storage=reader.storage, preview=reader.has_preview) as writer:
             for group in range(reader.num_groups):
                 first, count = reader.rows_of(group)
                 rows = [
@@ -707,6 +706,7 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
     )
     write_atomic(folder / CARD_NAME, card_of(fresh).encode())
     remove(folder / REPORT_NAME)  # it may name the clips
+    remove(folder / MEASURES_NAME)  # numbers of their pixels
     write_set_json(folder, fresh)
     (folder / FORGETTING_NAME).unlink()
     return fresh.content_digest
@@ -714,7 +714,15 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
 
 def _remove_set(folder: Path) -> None:
     """Delete the files of a set that has no rows left, and its folder if it holds nothing else."""
-    for name in (INDEX_NAME, CARD_NAME, REPORT_NAME, SET_NAME, STATE_NAME, FORGETTING_NAME):
+    for name in (
+        INDEX_NAME,
+        CARD_NAME,
+        REPORT_NAME,
+        MEASURES_NAME,
+        SET_NAME,
+        STATE_NAME,
+        FORGETTING_NAME,
+    ):
         remove(folder / name)
     with suppress(OSError):
         (folder / DATA_DIR).rmdir()

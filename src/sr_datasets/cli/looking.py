@@ -1,7 +1,7 @@
 """The command that looks at shard sets: ``inspect``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,12 +11,40 @@ from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, app
 @app.command("inspect")
 def inspect_command(
     path: Annotated[Path, typer.Argument(help="Folder of a shard set.")],
-    row: Annotated[int | None, typer.Option("--row", help="Show one row, by its number in the set.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only rows that fit, such as \"source = 'xiph' and psnr < 30\": columns of index.parquet, and computed "
+            "ones (docs/looking.md).",
+        ),
+    ] = None,
+    row: Annotated[
+        str | None,
+        typer.Option("--row", metavar="ROW", help="Show one row, by its number in the set or its id."),
+    ] = None,
+    sheet: Annotated[
+        int | None,
+        typer.Option("--sheet", metavar="N", min=1, help="With --png: N rows as one picture, evenly."),
+    ] = None,
     png: Annotated[
-        Path | None, typer.Option("--png", help="With --row: write LR, bicubic and HR as a picture.")
+        Path | None,
+        typer.Option("--png", metavar="FILE", help="With --row or --sheet: write LR, bicubic and HR."),
+    ] = None,
+    stats: Annotated[
+        bool,
+        typer.Option("--stats", help="SI, TI, bicubic PSNR, luma, motion, duplicates, positions of patches."),
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            "--against", metavar="OTHER", help="Say how another set differs; exit code 1 if it does."
+        ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="With --row: count the rows of this split only.")
+        str | None,
+        typer.Option("--split", help="Only rows of this split; with --row: count only those."),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Hash every shard, whatever its size.")] = False,
     rederive: Annotated[
@@ -26,50 +54,136 @@ def inspect_command(
     manifest: ManifestOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Say what a shard set holds, and whether its files are whole.
+    """Say what a shard set holds, whether its files are whole, and what is in its pictures.
 
     \b
     Examples:
       sr-data inspect shards/
-      sr-data inspect shards/ --row 7 --png row7.png
+      sr-data inspect shards/ --where "source = 'xiph' and motion > 2"
+      sr-data inspect shards/ --row xiph/akiyo_cif/000007 --png row.png
+      sr-data inspect shards/ --sheet 24 --where "psnr < 25" --png sheet.png
+      sr-data inspect shards/ --stats
+      sr-data inspect shards/ --against older/
       sr-data inspect shards/ --rederive
     """
-    import json
-
-    from sr_datasets.inspect import describe_row, inspect_set
-
-    if png is not None and row is None:
-        raise typer.BadParameter("--png shows one row: name it with --row", param_hint="--png")
+    asked = {
+        "--row": row is not None,
+        "--sheet": sheet is not None,
+        "--stats": stats,
+        "--against": against is not None,
+        "--rederive": rederive,
+    }
+    _check_options(asked, png=png, where=where, split=split)
     if rederive:
         _rederive(path, store, as_json=as_json)
-        return
-    if row is None:
-        report = inspect_set(path, verify=verify)
-        typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
-        return
-    facts = describe_row(path, row, split=split)
+    elif against is not None:
+        _against(path, against, as_json=as_json)
+    elif row is not None:
+        _row(path, row, png, split, as_json=as_json)
+    elif sheet is not None and png is not None:
+        _sheet(path, sheet, where or "", split, png, as_json=as_json)
+    elif stats:
+        _stats(path, where or "", split, as_json=as_json)
+    elif where is not None or split is not None:
+        from sr_datasets.cli.console import progress_on_stderr
+        from sr_datasets.inspect import choose_rows
+
+        with progress_on_stderr() as progress:
+            _print(choose_rows(path, where or "", split=split, progress=progress), as_json=as_json)
+    else:
+        from sr_datasets.inspect import inspect_set
+
+        _print(inspect_set(path, verify=verify), as_json=as_json)
+
+
+def _check_options(asked: dict[str, bool], *, png: Path | None, where: str | None, split: str | None) -> None:
+    chosen = [name for name, given in asked.items() if given]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"{chosen[0]} goes alone", param_hint=chosen[1])
+    if png is not None and not (asked["--row"] or asked["--sheet"]):
+        raise typer.BadParameter(
+            "--png shows rows: name one with --row, or ask for --sheet N", param_hint="--png"
+        )
+    if asked["--sheet"] and png is None:
+        raise typer.BadParameter("a sheet is a picture: name its file with --png", param_hint="--sheet")
+    if where is not None and any(asked[name] for name in ("--row", "--against", "--rederive")):
+        raise typer.BadParameter(f"does not go with {chosen[0]}", param_hint="--where")
+    if split is not None and any(asked[name] for name in ("--against", "--rederive")):
+        raise typer.BadParameter(f"does not go with {chosen[0]}", param_hint="--split")
+
+
+def _print(report: Any, *, as_json: bool) -> None:
+    import json
+
+    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+
+
+def _row(path: Path, name: str, png: Path | None, split: str | None, *, as_json: bool) -> None:
+    import json
+
+    from sr_datasets.inspect import describe_row, mark_of_row, number_of_row
+
+    number = number_of_row(path, name, split=split)
+    facts = describe_row(path, number, split=split)
     if png is not None:
         from sr_datasets.report import row_pictures, side_by_side
 
-        side_by_side(row_pictures(path, row, split=split), png)
+        side_by_side(row_pictures(path, number, split=split), png, note=mark_of_row(path, facts))
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
-    else:
-        width = max(len(name) for name in facts)
-        typer.echo("\n".join(f"{name.ljust(width)}  {value}" for name, value in facts.items()))
-        if png is not None:
-            typer.echo(f"picture: {png}")
+        return
+    width = max(len(name) for name in facts)
+    typer.echo("\n".join(f"{name.ljust(width)}  {value}" for name, value in facts.items()))
+    if png is not None:
+        typer.echo(f"picture: {png}")
+
+
+def _sheet(path: Path, count: int, where: str, split: str | None, png: Path, *, as_json: bool) -> None:
+    import json
+
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.errors import SelectionError
+    from sr_datasets.inspect import choose_rows
+    from sr_datasets.report.sheets import write_sheet
+
+    with progress_on_stderr() as progress:
+        choice = choose_rows(path, where, split=split, progress=progress)
+        if not choice.mask.any():
+            raise SelectionError(f"no row of {path} fits {where!r}: nothing to show. Ask for less.")
+        shown = write_sheet(choice, count, png, progress=progress)
+    if as_json:
+        typer.echo(json.dumps({"picture": str(png), "rows": shown, "fit": len(choice.numbers)}, indent=1))
+        return
+    typer.echo(f"{shown} of {len(choice.numbers)} rows: {png}")
+
+
+def _stats(path: Path, where: str, split: str | None, *, as_json: bool) -> None:
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.inspect import choose_rows, set_statistics
+
+    with progress_on_stderr() as progress:
+        choice = choose_rows(path, where, split=split, progress=progress)
+        _print(set_statistics(choice, progress=progress), as_json=as_json)
+
+
+def _against(path: Path, other: Path, *, as_json: bool) -> None:
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.inspect import compare_sets
+
+    with progress_on_stderr() as progress:
+        report = compare_sets(path, other, progress=progress)
+    _print(report, as_json=as_json)
+    if not report.equal:
+        raise typer.Exit(1)
 
 
 def _rederive(path: Path, home: Path | None, *, as_json: bool) -> None:
-    import json
-
     from sr_datasets.build import rederive_set
     from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.store import Store
 
     with progress_on_stderr() as progress:
         report = rederive_set(path, store=Store(home), progress=progress)
-    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+    _print(report, as_json=as_json)
     if not report.ok:
         raise typer.Exit(1)

@@ -4,9 +4,28 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sr_datasets.errors import ShardError
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sr_datasets.errors import ShardError, nearest_names
 from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.sets import DATA_DIR, ShardInfo, read_set
+from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, ShardInfo, read_set
+
+
+def read_index(path: Path) -> pa.Table:
+    """Return every row of a set without its pixels: the columns of ``index.parquet``, in its order.
+
+    Raises:
+        ShardError: The index cannot be read.
+    """
+    index = path / INDEX_NAME
+    try:
+        with pq.ParquetFile(index, page_checksum_verification=True) as file:
+            return file.read(use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise ShardError(
+            f"{index} cannot be read: {error}. Copy it again, or run the same sr-data build-pairs command again."
+        ) from error
 
 
 def describe_row(path: Path, number: int, *, split: str | None = None) -> dict[str, Any]:
@@ -46,3 +65,25 @@ def locate_row(path: Path, number: int, *, split: str | None = None) -> tuple[Sh
             return shard, number
         number -= shard.rows
     raise AssertionError("the row counts were just summed up")
+
+
+def number_of_row(path: Path, name: str, *, split: str | None = None) -> int:
+    """Return the number of a row by its number or its id, in the order of ``PairDataset``.
+
+    Args:
+        path: Folder of a set.
+        name: A number, such as ``7``, or a ``sample_id``, such as ``xiph/akiyo_cif/000012``.
+        split: Count the rows of this split only.
+
+    Raises:
+        ShardError: There is no such row; the message has the nearest ids.
+    """
+    if name.isdecimal():
+        return int(name)
+    index = read_index(path)
+    ids, splits = index.column("sample_id").to_pylist(), index.column("split").to_pylist()
+    own = [sample for sample, found in zip(ids, splits, strict=True) if split in (None, found)]
+    if name not in own:
+        where = f" in {split}" if split else ""
+        raise ShardError(f"{path} has no row {name!r}{where}.{nearest_names(name, own)}")
+    return own.index(name)

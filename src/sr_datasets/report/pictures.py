@@ -1,13 +1,14 @@
 """Pictures for people: patches and frames side by side, as one PNG."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sr_datasets.color import PlaneLayout, split_yuv420, window
-from sr_datasets.degrade import resize_bicubic
+from sr_datasets.degrade import resize_bicubic_pixels
 from sr_datasets.files import atomic_path
 from sr_datasets.inspect import locate_row
 from sr_datasets.shards.reader import ShardReader
@@ -18,12 +19,13 @@ _MARGIN = 8
 _CAPTION_HEIGHT = 16
 
 
-def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) -> None:
+def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path, *, note: str = "") -> None:
     """Write pictures beside each other, each under its caption, as one PNG.
 
     Args:
         pictures: Caption and ``(1 or 3, H, W)`` uint8 planes; sizes may differ.
         path: The PNG to write, whole or not at all.
+        note: A line below the pictures, such as that they are not for publication.
 
     Raises:
         ValueError: There is no picture.
@@ -34,7 +36,8 @@ def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) 
         raise ValueError("there is no picture to write")
     height = max(planes.shape[1] for _, planes in pictures)
     width = sum(planes.shape[2] + _MARGIN for _, planes in pictures) - _MARGIN
-    sheet = Image.new("RGB", (width, height + _CAPTION_HEIGHT), "white")
+    foot = _CAPTION_HEIGHT + 4 if note else 0
+    sheet = Image.new("RGB", (width, height + _CAPTION_HEIGHT + foot), "white")
     draw = ImageDraw.Draw(sheet)
     left = 0
     for caption, planes in pictures:
@@ -42,6 +45,7 @@ def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path) 
         sheet.paste(Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0))), (left, _CAPTION_HEIGHT))
         draw.text((left, 2), caption, fill="black")
         left += planes.shape[2] + _MARGIN
+    draw.text((0, height + _CAPTION_HEIGHT + 4), note, fill="#b00020")
     with atomic_path(path) as partial:
         sheet.save(partial, format="PNG")
 
@@ -57,29 +61,56 @@ def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[t
         ShardError: There is no such row or split, or its shard is damaged.
     """
     shard, position = locate_row(path, number, split=split)
-    row = ShardReader(path / DATA_DIR / shard.name).read_row(position)
+    reader = ShardReader(path / DATA_DIR / shard.name)
+    try:
+        row = reader.read_row(position)
+    finally:
+        reader.close()
+    shown = shown_of_row(row)
+    # A small patch would be a stamp on a screen: enlarge all three alike.
+    zoom = max(1, 240 // shown.hr.shape[1])
+    if shown.lr is None or shown.bicubic is None:
+        return [("HR with its halo", enlarged(shown.hr, zoom))]
+    return [
+        (f"LR x{row.scale}", enlarged(shown.lr, row.scale * zoom)),
+        ("bicubic", enlarged(shown.bicubic, zoom)),
+        ("HR", enlarged(shown.hr, zoom)),
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownRow:
+    """A row as a person sees it: 8 bits, full range, of several frames the centre one."""
+
+    lr: NDArray[np.uint8] | None
+    """``(1 or 3, h, w)``; None where the set keeps no LR."""
+    bicubic: NDArray[np.uint8] | None
+    """``(1 or 3, H, W)``: LR enlarged by bicubic; None without LR."""
+    hr: NDArray[np.uint8]
+    """``(1 or 3, H, W)``."""
+
+
+def shown_of_row(row: Row, *, with_bicubic: bool = True) -> ShownRow:
+    """Return the pictures of a row, none of them enlarged for the screen.
+
+    Args:
+        row: The row.
+        with_bicubic: Whether to enlarge LR.
+    """
     lr = row.lr[row.lr.shape[0] // 2] if row.lr.ndim == 4 else row.lr
     hr = row.hr[row.hr.shape[0] // 2] if row.hr.ndim == 4 else row.hr
     if row.color == "yuv420":
         hr = _rgb_of_packed(hr, row)
         lr = _rgb_of_packed(lr, row) if lr.size else lr
-    if not lr.size:  # a set that keeps no LR
-        shown_hr = to_8bit(hr, row.bit_depth)
-        if row.color == "y" and row.range == "limited":
-            shown_hr = studio_to_full(shown_hr)
-        return [("HR with its halo", enlarged(shown_hr, max(1, 240 // hr.shape[1])))]
-    top = (1 << row.bit_depth) - 1
-    bicubic = np.clip(np.rint(resize_bicubic(lr.astype(np.float64), *hr.shape[1:])), 0, top).astype(lr.dtype)
-    shown = [to_8bit(planes, row.bit_depth) for planes in (lr, bicubic, hr)]
-    if row.color == "y" and row.range == "limited":
-        shown = [studio_to_full(planes) for planes in shown]
-    # A small patch would be a stamp on a screen: enlarge all three alike.
-    zoom = max(1, 240 // hr.shape[1])
-    return [
-        (f"LR x{row.scale}", enlarged(shown[0], row.scale * zoom)),
-        ("bicubic", enlarged(shown[1], zoom)),
-        ("HR", enlarged(shown[2], zoom)),
-    ]
+    bicubic = None
+    if lr.size and with_bicubic:
+        bicubic = resize_bicubic_pixels(lr, *hr.shape[1:], rounding="once", bit_depth=row.bit_depth)
+
+    def seen(planes: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
+        shown = to_8bit(planes, row.bit_depth)
+        return studio_to_full(shown) if row.color == "y" and row.range == "limited" else shown
+
+    return ShownRow(seen(lr) if lr.size else None, None if bicubic is None else seen(bicubic), seen(hr))
 
 
 def _rgb_of_packed(packed: NDArray[np.uint8 | np.uint16], row: Row) -> NDArray[np.uint8 | np.uint16]:

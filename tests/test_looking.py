@@ -1,0 +1,315 @@
+"""Looking at sets: numbers of their pixels, conditions, sheets, differences between two sets."""
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shard_sets import SMALL, make_rows, write_set
+from typer.testing import CliRunner
+
+from sr_datasets.cli.main import app
+from sr_datasets.color import luma_of_rgb
+from sr_datasets.degrade import resize_bicubic
+from sr_datasets.errors import SelectionError, ShardError
+from sr_datasets.inspect import (
+    choose_rows,
+    closed_sources,
+    compare_sets,
+    find_concerns,
+    measure_set,
+    number_of_row,
+    origins,
+    read_index,
+    set_statistics,
+)
+from sr_datasets.inspect.measuring import BINS, MEASURES_NAME, luma_of_rows
+from sr_datasets.metrics import psnr
+from sr_datasets.progress import Silent
+from sr_datasets.report.sheets import evenly
+from sr_datasets.shards.schema import Row
+from sr_datasets.shards.sets import read_set
+
+
+def one_shard(path: Path, *groups: Sequence[Row]) -> Path:
+    write_set(path, {"train-00000-of-00001.parquet": groups})
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    write_set(tmp_path / "small", SMALL)
+    return tmp_path / "small"
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+# ------------------------------------------------------------------------------------------- numbers
+
+
+def test_measures_are_those_of_p910_and_of_the_stated_psnr(tmp_path: Path):
+    rows = make_rows("c0", 3, height=8, width=9)
+    measures = measure_set(one_shard(tmp_path / "set", rows))
+
+    for number, row in enumerate(rows):
+        luma = luma_of_rgb(row.hr)[0].astype(np.float64)
+        across = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+        windows = np.lib.stride_tricks.sliding_window_view(luma, (3, 3))
+        gradient = np.hypot((windows * across).sum((2, 3)), (windows * across.T).sum((2, 3)))
+        assert measures.si[number] == pytest.approx(gradient.std(), abs=0.02)
+        assert measures.luma[number] == pytest.approx(luma.mean(), abs=1e-4)
+        assert measures.contrast[number] == pytest.approx(luma.std(), abs=1e-4)
+        cubic = np.clip(np.floor(resize_bicubic(row.lr.astype(float), *row.hr.shape[1:]) + 0.5), 0, 255)
+        sr = luma_of_rgb(cubic.astype(np.uint8))[0]
+        inside = np.s_[row.scale : -row.scale, row.scale : -row.scale]
+        assert measures.psnr[number] == pytest.approx(psnr(sr[inside], luma[inside]), abs=1e-3)
+        counts, _ = np.histogram(luma, BINS, (0, 256))
+        assert measures.histogram[number].tolist() == counts.tolist()
+    assert np.isnan(measures.ti).all()
+    assert np.isnan(measures.motion).all()
+
+
+@pytest.mark.parametrize("hr_all", [False, True])
+def test_motion_and_ti_are_those_of_the_frames_that_a_row_keeps(tmp_path: Path, hr_all: bool):
+    rows = make_rows("c0", 2, frames=3, hr_all=hr_all, color="y")
+    measures = measure_set(one_shard(tmp_path / "set", rows))
+
+    for number, row in enumerate(rows):
+        steps = np.diff((row.hr if hr_all else row.lr)[:, 0].astype(float), axis=0)
+        assert measures.motion[number] == pytest.approx(np.abs(steps).mean(), abs=1e-4)
+        assert measures.ti[number] == pytest.approx(steps.std(axis=(1, 2)).max(), abs=1e-4)
+
+
+def test_luma_of_every_kind_of_row_is_on_one_scale():
+    white = {"y": 235, "yuv420": 235, "rgb": 255}
+    for depth, dtype in ((8, np.uint8), (10, np.uint16), (16, np.uint16)):
+        for color, level in white.items():
+            channels = 3 if color == "rgb" else 1
+            top = (1 << depth) - 1 if color == "rgb" else level << (depth - 8)
+            planes = np.full((1, channels, 6, 4), top, dtype)
+            values = luma_of_rows(planes, color=color, range_="limited", bit_depth=depth)
+            assert values.shape == (1, 4 if color == "yuv420" else 6, 4)
+            assert (values == 235 * 256).all()
+        full = np.full((1, 1, 2, 2), (1 << depth) - 1, dtype)
+        assert (luma_of_rows(full, color="y", range_="full", bit_depth=depth) == 235 * 256).all()
+
+
+def test_flat_and_equal_patches_are_found_and_have_no_finite_psnr(tmp_path: Path):
+    flat = [
+        replace(row, lr=np.full_like(row.lr, 90), hr=np.full_like(row.hr, 90)) for row in make_rows("c0", 2)
+    ]
+    measures = measure_set(one_shard(tmp_path / "set", flat, make_rows("c1", 1)))
+
+    assert measures.flat.tolist() == [True, True, False]
+    assert measures.duplicate.tolist() == [False, True, False]
+    assert measures.psnr[:2].tolist() == [math.inf, math.inf]
+    told = find_concerns(
+        read_set(tmp_path / "set"),
+        read_index(tmp_path / "set"),
+        measures,
+        [],
+        leaks={"xiph/c1/000000": "set5/bird"},
+    )
+    found = {one.kind: one for one in told}
+    assert found["flat"].rows.tolist() == [0, 1]
+    assert found["duplicates"].rows.tolist() == [1]
+    assert found["leaks"].rows.tolist() == [2]
+    assert "set5/bird" in found["leaks"].text
+    assert found["colour"].text.count("guessed") == 1
+    assert [one.level for one in told] == sorted((one.level for one in told), reverse=True)
+
+
+def test_a_duplicate_in_another_split_is_called_a_leak(tmp_path: Path):
+    write_set(
+        tmp_path,
+        {
+            "test-00000-of-00001.parquet": [make_rows("c0", 1, split="test")],
+            "train-00000-of-00001.parquet": [make_rows("c0", 1)],
+        },
+    )
+    info, index = read_set(tmp_path), read_index(tmp_path)
+    told = find_concerns(info, index, measure_set(tmp_path), origins(info, index))
+    assert any(one.kind == "duplicates" and "a leak" in one.text for one in told)
+
+
+def test_numbers_are_kept_beside_the_set_and_made_anew_when_it_changes(small: Path):
+    first = measure_set(small)
+    kept = small / MEASURES_NAME
+    bytes_ = kept.read_bytes()
+
+    assert measure_set(small).si.tolist() == first.si.tolist()
+    kept.write_bytes(b"nonsense")
+    assert measure_set(small).si.tolist() == first.si.tolist()
+    assert kept.read_bytes() == bytes_
+    write_set(small, {"train-00000-of-00001.parquet": [make_rows("other", 4)]})
+    assert len(measure_set(small).si) == 4
+    assert kept.read_bytes() != bytes_
+
+
+# ---------------------------------------------------------------------------------------- conditions
+
+
+def test_conditions_see_stored_and_computed_columns(small: Path):
+    code, text = run(small, "--where", "clip = 'c0' and luma > 0 and split = 'train'")
+    assert code == 0
+    assert "5 of 11 rows fit" in text
+    assert "luma is computed" in text
+    assert max(map(len, text.splitlines())) <= 80
+    _, text = run(small, "--where", "clip = 'c0'", "--json")
+    found = json.loads(text)
+    assert [row["number"] for row in found["rows"]] == [2, 3, 4, 5, 6]
+    assert found["computed"] == {}
+
+
+def test_rows_of_one_frame_have_no_motion_and_this_is_said(small: Path):
+    choice = choose_rows(small, "motion > 2 or clip = 'c1'")
+
+    assert choice.numbers.tolist() == [7, 8]
+    assert "9 rows are left out, since motion is not known of them" in choice.to_text()
+
+
+def test_a_column_that_is_not_there_is_named_with_its_neighbours(small: Path):
+    with pytest.raises(SelectionError, match=r"motoin.*Did you mean motion"):
+        choose_rows(small, "motoin > 2")
+
+
+def test_a_row_is_found_by_its_id_too(small: Path):
+    assert number_of_row(small, "xiph/c0/000003") == 5
+    assert number_of_row(small, "xiph/c0/000003", split="train") == 3
+    with pytest.raises(ShardError, match="Did you mean xiph/c0/000003"):
+        number_of_row(small, "xiph/c0/00003")
+    code, text = run(small, "--row", "xiph/c2/000001", "--json")
+    assert code == 0
+    assert json.loads(text)["sample_id"] == "xiph/c2/000001"
+
+
+def test_statistics_are_told_for_each_source_and_split(small: Path):
+    code, text = run(small, "--stats")
+    assert code == 0
+    assert max(map(len, text.splitlines())) <= 80
+    assert "xiph, test" in text
+    assert "xiph, train" in text
+    _, text = run(small, "--stats", "--json")
+    groups = json.loads(text)["groups"]
+    assert [group["rows"] for group in groups] == [2, 9]
+    assert sum(sum(line) for line in groups[1]["positions"]) == 9
+    assert sum(groups[1]["luma_histogram"]) == 9 * 12 * 15
+    assert "ti" not in groups[0]
+    few = set_statistics(choose_rows(small, "clip = 'c0'"), progress=Silent())
+    assert [group.rows for group in few.groups] == [5]
+
+
+# -------------------------------------------------------------------------------------------- sheets
+
+
+def test_a_sheet_shows_rows_evenly_and_says_what_may_not_be_published(small: Path, tmp_path: Path):
+    code, text = run(small, "--sheet", 4, "--png", tmp_path / "sheet.png")
+
+    assert code == 0
+    assert "4 of 11 rows" in text
+    with Image.open(tmp_path / "sheet.png") as picture:
+        colors = {color for _, color in picture.convert("RGB").getcolors(1 << 24) or ()}
+    assert (
+        0xB0,
+        0x00,
+        0x20,
+    ) in colors  # the mark: c0 is no clip of the catalog's xiph, whose licence is not open
+    assert evenly(np.arange(10), 4).tolist() == [1, 3, 6, 8]
+    assert closed_sources(read_set(small), read_index(small)) == ["xiph"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sheet", "4"], "--png"),
+        (["--png", "row.png"], "--row"),
+        (["--stats", "--against", "x"], "goes alone"),
+        (["--row", "1", "--where", "top = 1"], "--row"),
+    ],
+)
+def test_options_that_do_not_go_together_are_a_usage_error(small: Path, arguments: list[str], words: str):
+    code, text = run(small, *arguments)
+    assert code == 2
+    assert words in text
+
+
+# --------------------------------------------------------------------------------------- differences
+
+
+def changed(path: Path, small: Path, name: str, **fields: object) -> Path:
+    """Write the small set again with another field in its first train row."""
+    first, *rest = SMALL[name][0]
+    shards = {**SMALL, name: [[replace(first, **fields), *rest], *SMALL[name][1:]]}  # type: ignore[arg-type]
+    write_set(path, shards)
+    return path
+
+
+TRAIN = "train-00000-of-00002.parquet"
+
+
+def test_a_set_equals_itself_and_its_copy(small: Path, tmp_path: Path):
+    shutil.copytree(small, tmp_path / "copy")
+    code, text = run(small, "--against", tmp_path / "copy")
+
+    assert code == 0
+    assert "the reason lies outside" in " ".join(text.split())
+
+
+def test_one_other_sample_of_lr_is_found_and_sized(small: Path, tmp_path: Path):
+    lr = SMALL[TRAIN][0][0].lr.copy()
+    lr[0, 1, 2] = lr[0, 1, 2] - 7 if lr[0, 1, 2] > 7 else lr[0, 1, 2] + 7
+    other = changed(tmp_path / "other", small, TRAIN, lr=lr)
+    found = compare_sets(small, other)
+
+    assert not found.equal
+    assert (found.lr.rows, found.lr.samples, found.lr.largest) == (1, 1, 7)
+    assert found.lr.first == "xiph/c0/000000"
+    assert found.lr.psnr == pytest.approx(psnr(lr, SMALL[TRAIN][0][0].lr), abs=1e-3)
+    assert found.hr.rows == 0
+    assert "the same HR got another LR in 1 of 11 rows" in found.sentence
+    code, text = run(small, "--against", other)
+    assert code == 1
+    assert max(map(len, text.splitlines())) <= 80 + len(str(tmp_path))
+    assert json.loads(run(small, "--against", other, "--json")[1])["lr"]["largest"] == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"top": 4}, "cut elsewhere"),
+        ({"matrix": "bt601"}, r"only what rows say of themselves differs \(colour\)"),
+        ({"drawn": '{"sigma": 2}'}, r"\(draws\)"),
+        ({"sample_id": "xiph/c0/000099"}, "A has 1 more that B lacks, B 1 that A lacks"),
+    ],
+)
+def test_the_sentence_names_what_differs(small: Path, tmp_path: Path, fields: dict[str, object], words: str):
+    found = compare_sets(small, changed(tmp_path / "other", small, TRAIN, **fields))
+
+    assert not found.equal
+    assert re.search(words, found.sentence), found.sentence
+
+
+def test_other_hr_is_told_before_other_lr(small: Path, tmp_path: Path):
+    row = SMALL[TRAIN][0][0]
+    other = changed(tmp_path / "other", small, TRAIN, hr=row.hr ^ 1, lr=row.lr ^ 1)
+    found = compare_sets(small, other)
+
+    assert found.hr.largest == 1
+    assert "HR itself differs in 1 of 11 rows" in found.sentence
+
+
+def test_rows_in_another_order_are_the_same_rows(small: Path, tmp_path: Path):
+    write_set(tmp_path / "other", {name: groups[::-1] for name, groups in SMALL.items()})
+
+    assert compare_sets(small, tmp_path / "other").equal
