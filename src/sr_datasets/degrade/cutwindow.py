@@ -39,15 +39,15 @@ class _CutWindowStep(SeparableStep):
     def _horizontal(self, values: _Numbers, at: Region, width: int, out: Region) -> _Numbers:
         """Filter and subsample rows, in the dtype of ``values``, which are the rectangle ``at`` of the frame."""
         span = gather(self.taps, values, 2, at.left, width, out.left, out.width)
-        weights = self._along(2, width, out.left, out.width, values.dtype)
+        weights = self._along(width, out.left, out.width, values.dtype)
         return filtered(self.taps, weights, span, 2, out.width)
 
     def _vertical(self, values: _Numbers, at: Region, height: int, out: Region) -> _Numbers:
         span = gather(self.taps, values, 1, at.top, height, out.top, out.height)
-        weights = self._along(1, height, out.top, out.height, values.dtype)
+        weights = self._along(height, out.top, out.height, values.dtype)
         return filtered(self.taps, weights, span, 1, out.height)
 
-    def _along(self, axis: int, size: int, start: int, count: int, dtype: npt.DTypeLike) -> list[_Numbers]:
+    def _along(self, size: int, start: int, count: int, dtype: npt.DTypeLike) -> list[_Numbers]:
         """Return for each tap its weight at every output sample: one number where no window is cut."""
         taps = self.taps
         first, last = taps.offsets[0], taps.offsets[-1] + 1
@@ -61,7 +61,7 @@ class _CutWindowStep(SeparableStep):
         for index in {*range(start, min(low, stop)), *range(max(high, start), stop)}:
             place = taps.scale * index
             table[:, index - start] = self._weights((max(first, -place), min(last, size - place)), dtype)
-        return list(table[:, :, np.newaxis] if axis == 1 else table)
+        return list(table)
 
 
 class PillowBicubicStep(_CutWindowStep):

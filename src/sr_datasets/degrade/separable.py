@@ -48,7 +48,7 @@ class SeparableStep(Step):
         return [self._frame(frame, at, height, width, out) for frame in frames]
 
     def _frame(self, frame: Samples, at: Region, height: int, width: int, out: Region) -> Samples:
-        if out.height <= _BAND_ROWS:
+        if out.height <= 2 * _BAND_ROWS:  # a patch
             return self._band(frame, at, height, width, out)
         result = np.empty((frame.shape[0], out.height, out.width), frame.dtype)
         for plane in range(frame.shape[0]):
@@ -107,7 +107,7 @@ def filtered(
 
     Args:
         taps: Which samples are taken.
-        weights: Of each tap its weight: a number, or an array that broadcasts to the result.
+        weights: Of each tap its weight: a number, or one for each output sample on this axis.
         samples: ``(planes, height, width)``, on this axis the span that ``gather`` returns.
         axis: 1 or 2.
         count: Output samples on this axis.
@@ -115,15 +115,17 @@ def filtered(
     Returns:
         The sums, in the dtype of the samples' and the weights' product.
     """
-    before = (slice(None),) * axis
-    steps = [
-        (*before, slice(first, first + taps.scale * (count - 1) + 1, taps.scale))
-        for first in (offset - taps.offsets[0] for offset in taps.offsets)
-    ]
-    total: npt.NDArray[Any] = samples[steps[0]] * weights[0]
+    if axis == 2:
+        return filtered(taps, weights, samples.swapaxes(1, 2), 1, count).swapaxes(1, 2)
+    # Each tap takes every scale-th line: laid out one after another they are read in one go.
+    phases = [np.ascontiguousarray(samples[:, phase :: taps.scale]) for phase in range(taps.scale)]
+    places = [divmod(offset - taps.offsets[0], taps.scale) for offset in taps.offsets]
+    lines = [phases[phase][:, first : first + count] for first, phase in places]
+    columns = [weight[:, np.newaxis] if np.ndim(weight) else weight for weight in weights]
+    total: npt.NDArray[Any] = lines[0] * columns[0]
     product = np.empty_like(total)
-    for step, weight in zip(steps[1:], weights[1:], strict=True):
-        np.multiply(samples[step], weight, out=product)
+    for line, weight in zip(lines[1:], columns[1:], strict=True):
+        np.multiply(line, weight, out=product)
         np.add(total, product, out=total)
     return total
 
