@@ -2,7 +2,7 @@
 
 ``SrDataError`` > ``ManifestError``, ``RecipeError``, ``SelectionError``, ``StoreError``,
 ``FetchError`` > ``HashMismatchError``, ``TermsError``, ``DecodeError``, ``BuildError``, ``ShardError``,
-``ModelError``, ``MissingExtraError``.
+``RemoteError``, ``ModelError``, ``MissingExtraError``.
 
 These are for what goes wrong in the world; a wrong argument is a ``ValueError``. A message
 names the file or source, what was found, what was expected, and the next step.
@@ -54,6 +54,15 @@ class BuildError(SrDataError):
 
 class ShardError(SrDataError):
     """A shard is truncated, altered, or not a shard."""
+
+
+class RemoteError(SrDataError):
+    """A place that an address names cannot be reached, or refuses."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.final = final
+        """Whether trying again would change nothing."""
 
 
 class ModelError(SrDataError):

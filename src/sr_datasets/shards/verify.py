@@ -135,11 +135,21 @@ def _verify_inside(reader: ShardReader, expected: ShardInfo | None) -> list[str]
             )
             digests = [None] * reader.num_groups
     for number, digest in enumerate(digests):
-        problems += _verify_group(reader, number, digest)
+        problems += verify_group(reader, number, digest)
     return problems
 
 
-def _verify_group(reader: ShardReader, number: int, digest: str | None) -> list[str]:
+def verify_group(reader: ShardReader, number: int, digest: str | None) -> list[str]:
+    """Read a row group and name what is wrong with it: pages, lengths, content.
+
+    Args:
+        reader: Its shard.
+        number: Its number.
+        digest: Content digest that it had when it was written, if that is known.
+
+    Returns:
+        One sentence for each problem; empty when there is none.
+    """
     first, count = reader.rows_of(number)
     if not count:
         return []

@@ -1,0 +1,328 @@
+"""Places that an address names: local folders, object stores, whatever Arrow or fsspec can reach.
+
+Reads that fail are tried again; errors say what to do in one sentence, and never show a password of the address.
+"""
+
+import errno
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from sr_datasets.errors import MissingExtraError, RemoteError
+
+_T = TypeVar("_T")
+
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between the tries of a read."""
+_PATIENCE_SECONDS = 20.0
+"""After this no new try begins: one try may take seconds by itself, since object stores' clients try again too."""
+_CHUNK_BYTES = 4 << 20
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_REFUSED = re.compile(
+    r"ACCESS_DENIED|AccessDenied|INVALID_ACCESS_KEY|InvalidAccessKey|SIGNATURE_DOES_NOT_MATCH|SignatureDoesNotMatch"
+    r"|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION|EXPIRED_TOKEN|ExpiredToken|HTTP status 40[13]"
+    r"|Forbidden|Unauthorized"
+)
+_NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket")
+
+
+def is_address(text: str | os.PathLike[str]) -> bool:
+    """Return whether a text names a place by a URL, such as ``s3://bucket/set``, and not by a path.
+
+    Example:
+        >>> is_address("s3://bucket/set"), is_address("/data/set"), is_address("set")
+        (True, False, False)
+    """
+    return isinstance(text, str) and _ADDRESS.match(text) is not None
+
+
+class Place:
+    """A folder on some file system, and the files below it by relative names.
+
+    The connection is made at first use, in each process; it pickles as its address.
+    """
+
+    def __init__(self, address: str | os.PathLike[str]) -> None:
+        """Name a place; nothing is read yet.
+
+        Args:
+            address: A path of this machine, or a URL: what Arrow knows (``s3://``, ``gs://``, ``file://`` ...), else
+                what fsspec knows. Options of Arrow's file system stand behind ``?``, such as
+                ``s3://bucket/set?endpoint_override=http://127.0.0.1:9000``.
+        """
+        self.address = str(address)
+        self._pid = 0
+        self._opened: tuple[fs.FileSystem, str] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"address": self.address}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["address"])  # type: ignore[misc]
+
+    def __str__(self) -> str:
+        """Return the address without user, password and options."""
+        if not is_address(self.address):
+            return self.address
+        parts = urlsplit(self.address)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+    def shown(self, name: str) -> str:
+        """Return the address of a file below this place, for messages."""
+        return f"{self}/{name}" if name else str(self)
+
+    @property
+    def filesystem(self) -> fs.FileSystem:
+        """The file system, opened in this process."""
+        return self._open()[0]
+
+    @property
+    def local(self) -> Path | None:
+        """The folder, if it is one of this machine."""
+        filesystem, path = self._open()
+        return Path(path) if isinstance(filesystem, fs.LocalFileSystem) else None
+
+    def path(self, name: str = "") -> str:
+        """Return what the file system calls a file below this place."""
+        base = self._open()[1].rstrip("/")
+        return f"{base}/{name}" if name else base
+
+    def _open(self) -> tuple[fs.FileSystem, str]:
+        if self._opened is None or self._pid != os.getpid():
+            # Connections and their threads do not survive a fork.
+            self._opened, self._pid = _filesystem_of(self.address, str(self)), os.getpid()
+        return self._opened
+
+    def size_of(self, name: str) -> int | None:
+        """Return the size of a file in bytes; None when there is none.
+
+        Raises:
+            RemoteError: The place cannot be reached or refuses.
+        """
+        info = self._retried(name, "looked at", lambda: self.filesystem.get_file_info(self.path(name)))
+        return info.size if info.type == fs.FileType.File else None
+
+    def names_in(self, folder: str) -> list[str]:
+        """Return the files of a folder below this place, names sorted; none when there is no such folder.
+
+        Raises:
+            RemoteError: The place cannot be reached or refuses.
+        """
+        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
+        found = self._retried(folder, "listed", lambda: self.filesystem.get_file_info(selector))
+        return sorted(info.base_name for info in found if info.type == fs.FileType.File)
+
+    def read(self, name: str) -> bytes:
+        """Return a whole file.
+
+        Raises:
+            RemoteError: It is not there, or cannot be read after several tries.
+        """
+        return b"".join(self.chunks(name))
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield a file's bytes in pieces of 4 MiB; a piece that fails is tried again.
+
+        Raises:
+            RemoteError: It is not there, or cannot be read after several tries.
+        """
+        with RangeReader(self, name) as file:
+            for start in range(0, file.size, _CHUNK_BYTES):
+                yield file.read_at(start, min(_CHUNK_BYTES, file.size - start))
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Any]:
+        """Open a file for writing, in place of what is there; its folder is made.
+
+        An object store has the object when the block has ended. What is written when the block fails is deleted.
+
+        Raises:
+            RemoteError: The place refuses, or is full.
+        """
+        path = self.path(name)
+        with self._told(name, "written"):
+            if not isinstance(
+                self.filesystem, fs.S3FileSystem
+            ):  # an object store has no folders, and may forbid them
+                self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+            try:
+                with self.filesystem.open_output_stream(path) as file:
+                    yield file
+            except BaseException:
+                self._drop(path)
+                raise
+
+    def _drop(self, path: str) -> None:
+        try:
+            self.filesystem.delete_file(path)
+        except (OSError, pa.ArrowException):
+            return  # the first error is the one to tell
+
+    def delete(self, name: str) -> None:
+        """Delete a file below this place, if it is there.
+
+        Raises:
+            RemoteError: The place refuses.
+        """
+        with self._told(name, "deleted"):
+            if self.size_of(name) is not None:
+                self.filesystem.delete_file(self.path(name))
+
+    def _retried(self, name: str, what: str, action: Callable[[], _T]) -> _T:
+        return retried(lambda: self._plainly(name, what, action))
+
+    def _plainly(self, name: str, what: str, action: Callable[[], _T]) -> _T:
+        with self._told(name, what):
+            return action()
+
+    @contextmanager
+    def _told(self, name: str, what: str) -> Iterator[None]:
+        """Turn errors of file systems into one sentence that names the file."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise _error_of(error, self.shown(name), what) from error
+
+
+class RangeReader:
+    """Reads ranges of one file, each tried again with growing pauses when it fails.
+
+    Example:
+        with RangeReader(Place("s3://bucket/set"), "index.parquet") as file:
+            head = file.read_at(0, 4)
+    """
+
+    def __init__(self, place: Place, name: str) -> None:
+        """Open a file and learn its size.
+
+        Raises:
+            RemoteError: It is not there, or the place refuses or cannot be reached.
+        """
+        self._place, self._name = place, name
+        self._file: Any = None
+        self.size = retried(self._open)
+        """Bytes of the file when it was opened."""
+
+    def _open(self) -> int:
+        self.close()
+        with self._place._told(self._name, "read"):
+            self._file = self._place.filesystem.open_input_file(self._place.path(self._name))
+            return int(self._file.size())
+
+    def read_at(self, start: int, length: int) -> bytes:
+        """Return ``length`` bytes from ``start`` on; what arrived before a failure is not asked for again.
+
+        Raises:
+            RemoteError: They cannot be had after several tries, or the file ends before.
+        """
+        found = bytearray()
+
+        def _go_on() -> None:
+            if self._file is None and self._open() != self.size:
+                raise RemoteError(
+                    f"{self._place.shown(self._name)} changed while it was read: it had {self.size} bytes. Open it again."
+                )
+            with self._place._told(self._name, "read"):
+                try:
+                    while len(found) < length:
+                        step = min(_CHUNK_BYTES, length - len(found))
+                        piece = self._file.read_at(step, start + len(found))
+                        if not piece:
+                            raise OSError(
+                                f"it ends at byte {start + len(found)}, {start + length} were asked for"
+                            )
+                        found.extend(piece)
+                except (OSError, pa.ArrowException):
+                    self.close()
+                    raise
+
+        retried(_go_on)
+        return bytes(found)
+
+    def close(self) -> None:
+        """Give the connection back; the next read opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def __enter__(self) -> "RangeReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def retried(action: Callable[[], _T]) -> _T:
+    """Do something that may fail for a moment: up to six times, with growing pauses, none begun after 20 seconds.
+
+    Raises:
+        RemoteError: It failed each time, or in a way that waiting does not cure.
+    """
+    end = time.monotonic() + _PATIENCE_SECONDS
+    for pause in _PAUSES:
+        try:
+            return action()
+        except RemoteError as error:
+            if error.final or time.monotonic() + pause > end:
+                raise
+            time.sleep(pause)
+    return action()
+
+
+def _filesystem_of(address: str, shown: str) -> tuple[fs.FileSystem, str]:
+    if not is_address(address):
+        return fs.LocalFileSystem(), os.path.abspath(address)  # noqa: PTH100 - Path.resolve would follow links
+    try:
+        filesystem, path = fs.FileSystem.from_uri(address)
+        return filesystem, path
+    except pa.ArrowInvalid as error:
+        if "Unrecognized filesystem" not in str(error):
+            raise RemoteError(f"{shown} is no address that can be used: {error}", final=True) from error
+    except (ImportError, OSError) as error:
+        raise RemoteError(f"{shown} cannot be reached: {error}", final=True) from error
+    try:
+        from fsspec.core import url_to_fs
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{shown} is no place that Arrow knows; another file system", extra="remote"
+        ) from error
+    try:
+        found, path = url_to_fs(address)
+    except (ImportError, ValueError, OSError) as error:
+        raise RemoteError(f"{shown} cannot be reached through fsspec: {error}", final=True) from error
+    return fs.PyFileSystem(fs.FSSpecHandler(found)), path
+
+
+def _error_of(error: Exception, where: str, what: str) -> RemoteError:
+    text = " ".join(str(error).split())
+    if isinstance(error, RemoteError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return RemoteError(f"{where} is not there. Look at the address: bucket, folder, region.", final=True)
+    if isinstance(error, PermissionError) or _REFUSED.search(text):
+        return RemoteError(
+            f"{where} cannot be {what}: the place refuses. Its credentials are missing or wrong, or lack the "
+            f"permission (for s3://: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws). It said: {text}",
+            final=True,
+        )
+    if _NO_BUCKET.search(text):
+        return RemoteError(
+            f"{where} cannot be {what}: there is no such bucket. Make it, or correct its name.", final=True
+        )
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return RemoteError(
+            f"{where} cannot be {what}: the disk is full. Make room there, then run the same command again.",
+            final=True,
+        )
+    return RemoteError(f"{where} cannot be {what}: {text}")
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,0 +1,242 @@
+"""Sets on an object store: read by row group, kept in a bounded cache, and nothing believed unchecked."""
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from objectstore import BreakingLine, ObjectStore, object_store
+from shard_sets import make_rows, write_set
+
+from sr_datasets import remotes
+from sr_datasets.errors import RemoteError, ShardError
+from sr_datasets.remotes import Place, RangeReader
+from sr_datasets.shards.cache import PieceCache
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.remote import RemoteSet
+from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME
+
+NAMES = [f"train-{number:05d}-of-00002.parquet" for number in range(2)]
+SHARDS = {
+    name: [make_rows(f"{name[6:11]}_{group}", 12, height=16, width=16) for group in range(4)]
+    for name in NAMES
+}
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[ObjectStore]:
+    with pytest.MonkeyPatch.context() as patch, object_store(patch) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def set_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    write_set(folder, SHARDS)
+    return folder
+
+
+@pytest.fixture
+def remote(store: ObjectStore, set_dir: Path, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Return the path, inside the bucket, of a copy of the set for one test."""
+    path = f"{request.node.name}/set"
+    for file in sorted(set_dir.rglob("*")):
+        if file.is_file():
+            store.put(f"{path}/{file.relative_to(set_dir)}", file.read_bytes())
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remotes, "_PAUSES", (0.01,) * 5)
+
+
+def test_every_row_of_a_remote_set_is_that_of_the_set(
+    store: ObjectStore, set_dir: Path, remote: str, tmp_path: Path
+):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache")
+
+    for name in NAMES:
+        here, there = ShardReader(set_dir / DATA_DIR / name), opened.shard(name)
+        assert there.num_rows == here.num_rows
+        for row in (0, 11, 12, 47):
+            assert there.row(row) == here.row(row)
+            for found, expected in zip(there.pixels(row), here.pixels(row), strict=True):
+                np.testing.assert_array_equal(found, expected)
+    assert (opened.folder / INDEX_NAME).read_bytes() == (set_dir / INDEX_NAME).read_bytes()
+    assert opened.verify() == []
+    assert opened.wrong_sizes() == []
+
+
+def test_one_row_asks_for_its_row_group_and_the_footer_only(store: ObjectStore, remote: str, tmp_path: Path):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache")
+    shard = opened.shard(NAMES[0])
+    asked: list[tuple[int, int]] = []
+    shard._range = lambda start, end, read=shard._range: (asked.append((start, end)), read(start, end))[1]  # type: ignore[method-assign]
+
+    shard.pixels(25)
+    shard.pixels(26)
+
+    assert asked[1:] == [shard.span(2)]
+    assert asked[0][1] == shard.info.size_bytes
+    start, end = shard.span(2)
+    assert len(opened.group_bytes(NAMES[0], 2)) == end - start
+
+
+def test_what_was_read_once_is_read_from_the_cache(store: ObjectStore, remote: str, tmp_path: Path):
+    line = BreakingLine(store.port)
+    address = store.address(remote, port=line.port)
+    first = RemoteSet(address, cache_dir=tmp_path / "cache")
+    expected = [first.shard(name).pixels(40)[1] for name in NAMES]
+    copy = pickle.dumps(first)
+    line.close()
+    asked = line.requests
+
+    again = pickle.loads(copy)
+
+    for name, pixels in zip(NAMES, expected, strict=True):
+        np.testing.assert_array_equal(again.shard(name).pixels(40)[1], pixels)
+    assert line.requests == asked
+
+
+def test_the_cache_keeps_to_its_bound_and_the_memory_to_its_own(
+    store: ObjectStore, remote: str, tmp_path: Path
+):
+    whole = RemoteSet(store.address(remote), cache_dir=tmp_path / "whole")
+    size = len(whole.group_bytes(NAMES[0], 0))
+    bound = 3 * size + 60_000
+    opened = RemoteSet(
+        store.address(remote), cache_dir=tmp_path / "cache", cache_bytes=bound, memory_bytes=2 * size + 100
+    )
+
+    for row in [0, 13, 26, 39, 1, 14, 27, 40] * 2:
+        for name in NAMES:
+            expected = SHARDS[name][row // 12][row % 12].hr
+            np.testing.assert_array_equal(opened.shard(name).pixels(row)[1], expected)
+            pieces = [
+                path
+                for path in (tmp_path / "cache" / "pieces").iterdir()
+                if path.name[0] in "0123456789abcdef"
+            ]
+            assert 0 < sum(path.stat().st_size for path in pieces) <= bound
+            held = sum(len(opened.shard(name).map().groups.keys() - {-1}) for name in NAMES)
+            assert held <= 2
+
+
+def test_a_piece_of_the_cache_that_was_altered_is_read_again_from_afar(
+    store: ObjectStore, remote: str, tmp_path: Path
+):
+    address = store.address(remote)
+    RemoteSet(address, cache_dir=tmp_path / "cache").shard(NAMES[0]).pixels(0)
+    for piece in (tmp_path / "cache" / "pieces").glob("*-*"):
+        data = bytearray(piece.read_bytes())
+        data[len(data) // 2] ^= 1
+        piece.write_bytes(data)
+
+    lr, _ = RemoteSet(address, cache_dir=tmp_path / "cache").shard(NAMES[0]).pixels(0)
+
+    np.testing.assert_array_equal(lr, SHARDS[NAMES[0]][0][0].lr)
+
+
+def test_a_read_that_fails_in_the_middle_is_tried_again(store: ObjectStore, remote: str, tmp_path: Path):
+    line = BreakingLine(store.port)
+    opened = RemoteSet(store.address(remote, port=line.port), cache_dir=tmp_path / "cache")
+    shard = opened.shard(NAMES[1])
+    shard.num_rows  # noqa: B018 - the footer is here; the row group is what breaks
+    line.breaks = 3
+
+    lr, _ = shard.pixels(30)
+
+    np.testing.assert_array_equal(lr, SHARDS[NAMES[1]][2][6].lr)
+    assert line.broken == 3
+    line.close()
+
+
+def test_a_server_that_is_gone_is_an_error_that_names_the_file(
+    store: ObjectStore, remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remotes, "_PATIENCE_SECONDS", 0.0)
+    line = BreakingLine(store.port)
+    opened = RemoteSet(store.address(remote, port=line.port), cache_dir=tmp_path / "cache")
+    line.close()
+
+    with pytest.raises(RemoteError, match=rf"s3://tests/.*/data/{NAMES[0]} cannot be read"):
+        opened.shard(NAMES[0]).pixels(0)
+
+
+def test_an_object_of_another_size_is_an_error_that_names_it(store: ObjectStore, remote: str, tmp_path: Path):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache")
+    store.put(f"{remote}/{DATA_DIR}/{NAMES[0]}", b"another")
+
+    with pytest.raises(ShardError, match=rf"{NAMES[0]} has 7 bytes, sr-data.json says .* changed since"):
+        opened.shard(NAMES[0]).pixels(0)
+    assert [NAMES[0] in problem for problem in opened.wrong_sizes()] == [True]
+    assert [NAMES[0] in problem for problem in opened.verify()] == [True]
+
+
+def test_an_object_with_one_other_byte_is_an_error_that_names_it(
+    store: ObjectStore, remote: str, tmp_path: Path
+):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache")
+    shard = opened.shard(NAMES[0])
+    path = f"{remote}/{DATA_DIR}/{NAMES[0]}"
+    data = bytearray(store.get(path))
+    start, end = shard.span(3)
+    data[(start + end) // 2] ^= 1
+    store.put(path, bytes(data))
+
+    with pytest.raises(ShardError, match=rf"{NAMES[0]}: row group 3 .* changed since it was pushed"):
+        shard.pixels(40)
+    np.testing.assert_array_equal(shard.pixels(0)[0], SHARDS[NAMES[0]][0][0].lr)
+
+
+def test_another_shard_under_the_name_is_an_error_that_names_it(
+    store: ObjectStore, remote: str, tmp_path: Path
+):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache")
+    store.put(f"{remote}/{DATA_DIR}/{NAMES[0]}", store.get(f"{remote}/{DATA_DIR}/{NAMES[1]}"))
+
+    with pytest.raises(ShardError, match=rf"{NAMES[0]}"):
+        opened.shard(NAMES[0]).pixels(0)
+
+
+def test_another_index_and_another_set_are_told(store: ObjectStore, remote: str, tmp_path: Path):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "one")
+    copy = pickle.dumps(opened)
+    described = store.get(f"{remote}/{SET_NAME}")
+    store.put(f"{remote}/{INDEX_NAME}", b"nothing")
+    with pytest.raises(ShardError, match=r"index\.parquet is not what sr-data\.json"):
+        RemoteSet(store.address(remote), cache_dir=tmp_path / "two")
+    store.put(f"{remote}/{SET_NAME}", described + b"\n")
+    (opened.folder / SET_NAME).unlink()
+    with pytest.raises(ShardError, match=r"sr-data\.json changed since the set was opened"):
+        pickle.loads(copy)
+
+
+def test_a_place_without_a_set_says_what_to_do(store: ObjectStore, tmp_path: Path):
+    with pytest.raises(ShardError, match=r"s3://tests/nothing is not a shard set: .* push"):
+        RemoteSet(store.address("nothing"), cache_dir=tmp_path / "cache")
+
+
+def test_messages_keep_passwords_to_themselves():
+    place = Place("s3://key:secret@bucket/set?endpoint_override=http://127.0.0.1:1&scheme=http")
+
+    assert str(place) == "s3://bucket/set"
+    with pytest.raises(RemoteError, match="unusable") as error:
+        RangeReader(Place("s3://key:secret@bucket/set?unusable=1"), "x")
+    assert "secret" not in str(error.value)
+
+
+def test_a_cache_is_shared_by_processes_that_forget_what_it_held(tmp_path: Path):
+    cache = PieceCache(tmp_path, 1000)
+    for number in range(30):
+        cache.put(f"{number:02d}", bytes([number]) * 200)
+        (tmp_path / "usage").unlink() if number % 7 == 3 else None
+    kept = [number for number in range(30) if cache.get(f"{number:02d}") is not None]
+
+    assert 29 in kept
+    assert 2 <= len(kept) <= 4
+    assert cache.get("29") == bytes([29]) * 200
+    cache.put("large", bytes(1001))
+    assert cache.get("large") is None
