@@ -14,12 +14,13 @@ from numpy.lib.stride_tricks import as_strided
 
 from sr_datasets.errors import ShardError
 from sr_datasets.shards.pages import PREFIX_BYTES
-from sr_datasets.shards.reader import FileMap, PagedRows, ShardReader
+from sr_datasets.shards.reader import FileMap, Group, PagedRows, ShardReader
 from sr_datasets.shards.schema import Pixels, Shape
 
 _UNOPENED: Final = 0
 _NOT_MAPPED: Final = -1
 _OPEN_READERS = 8
+_PICKLED = ("_reader_of_path", "_paths", "_shard", "_starts", "_first_group")
 
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -70,7 +71,12 @@ class MappedRows:
     """
 
     def __init__(
-        self, paths: Sequence[Path], shard_of_group: npt.ArrayLike, rows_of_group: npt.ArrayLike
+        self,
+        paths: Sequence[Path],
+        shard_of_group: npt.ArrayLike,
+        rows_of_group: npt.ArrayLike,
+        *,
+        reader_of: Callable[[Path], ShardReader] = ShardReader,
     ) -> None:
         """Name the rows; nothing is opened yet.
 
@@ -78,7 +84,9 @@ class MappedRows:
             paths: The shards, in order.
             shard_of_group: For each row group its shard's place in ``paths``, never falling.
             rows_of_group: For each row group how many rows it has.
+            reader_of: Opens a shard by its path (``RemoteSet.reader`` for what does not lie here).
         """
+        self._reader_of_path = reader_of
         self._paths = list(paths)
         self._shard = np.asarray(shard_of_group, np.int32)
         self._starts = np.concatenate(([0], np.cumsum(np.asarray(rows_of_group, np.int64))))
@@ -104,7 +112,7 @@ class MappedRows:
         self._hr_view = self._hr.data
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("_paths", "_shard", "_starts", "_first_group")}
+        return {name: self.__dict__[name] for name in _PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -221,7 +229,7 @@ class MappedRows:
             first, end = int(self._first_group[shard]), int(self._first_group[shard + 1])
             if (self._kind_of_group[first:end] >= 0).any():
                 return
-            reader = ShardReader(self._paths[shard])
+            reader = self._reader_of_path(self._paths[shard])
             sizes = [reader.rows_of(number)[1] for number in range(reader.num_groups)]
             indexed = np.diff(self._starts[first : end + 1]).tolist()
             if sizes != indexed:
@@ -231,7 +239,10 @@ class MappedRows:
                 )
             numbers = [number for number, size in enumerate(sizes) if size]  # some writers leave empty groups
             shapes = [reader.shape(number) for number in numbers]
-            groups = [reader.group(number) for number in numbers]
+            if reader.stays_mapped:
+                groups = [reader.group(number) for number in numbers]
+            else:  # row groups come and go: each row is asked of its reader
+                groups = [Group(number, *reader.rows_of(number), None, None) for number in numbers]
             for shape in shapes:
                 if shape not in self._shapes:
                     self._shapes.append(shape)
@@ -258,7 +269,7 @@ class MappedRows:
         shard = int(self._shard[bisect_right(self._starts, row) - 1])
         reader = self._readers.get(shard)
         if reader is None:
-            reader = self._readers[shard] = ShardReader(self._paths[shard])
+            reader = self._readers[shard] = self._reader_of_path(self._paths[shard])
             if len(self._readers) > _OPEN_READERS:
                 self._readers.popitem(last=False)[1].close()
         else:
