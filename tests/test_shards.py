@@ -32,7 +32,15 @@ from sr_datasets.shards.index import load_index
 from sr_datasets.shards.mapped import MappedRows
 from sr_datasets.shards.reader import FileMap, ShardReader, summarize_shard
 from sr_datasets.shards.schema import SCHEMA, Row, group_digest, set_digest, shape_of_row, shard_digest
-from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, SetInfo, ShardInfo, read_set
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    INDEX_NAME,
+    SET_NAME,
+    SetInfo,
+    ShardInfo,
+    read_set,
+    write_set_json,
+)
 from sr_datasets.shards.verify import verify_set, verify_shard
 from sr_datasets.shards.writer import ShardWriter
 
@@ -392,7 +400,9 @@ def test_a_flipped_bit_anywhere_is_found_and_among_the_pixels_located(tmp_path: 
             values = 3 * (getattr(rows[0], name).nbytes + 4)
             for at in rng.integers(end - values, end, size=10).tolist():
                 where = f"row group {number} (rows {3 * number} to {3 * number + 2}), column {name}"
-                assert problems_after(at)[1].startswith(f"{path}: {where}, within bytes {start} to {end}: ")
+                (found,) = problems_after(at)[1:]
+                assert found.startswith(f"{path}: {where}, page at bytes ")
+                assert f"to {end} (its header begins at byte {start}): its CRC-32 is " in found
     for at in rng.integers(len(data), size=80).tolist():
         problems_after(at)
 
@@ -650,8 +660,7 @@ def test_verify_names_what_is_missing_too_much_or_altered(tmp_path: Path) -> Non
 
 def test_a_changed_content_digest_in_the_set_file_is_found(tmp_path: Path) -> None:
     info = write_set(tmp_path, SMALL)
-    text = (tmp_path / SET_NAME).read_text()
-    (tmp_path / SET_NAME).write_text(text.replace(info.content_digest, "0" * 64))
+    write_set_json(tmp_path, info.model_copy(update={"content_digest": "0" * 64}))
 
     assert verify_set(tmp_path) == [f"{tmp_path / SET_NAME}: its content digest is not that of its shards"]
 

@@ -20,6 +20,9 @@ _DATA_PAGE = 0
 _DICTIONARY_PAGE = 2
 _PLAIN = 0
 _LONGEST_HEADER = 1 << 20
+_I32, _STRUCT = 5, 12  # types of Thrift's compact protocol
+_HEADER_FIELDS = {(1, _I32), (2, _I32), (3, _I32), (4, _I32), (5, _STRUCT), (7, _STRUCT)}
+_OWN_FIELDS = {(1, _I32), (2, _I32), (3, _I32), (4, _I32), (5, _STRUCT), (3, 1), (3, 2)}
 _CODECS = {"UNCOMPRESSED": None, "ZSTD": "zstd"}
 
 
@@ -89,20 +92,23 @@ def check_page(view: memoryview, page: Page) -> None:
 def _page_at(view: memoryview, at: int, end: int) -> Page:
     try:
         fields, data_at = _read_struct(view[:end], at)
-        is_dictionary = fields[1] == _DICTIONARY_PAGE
-        if fields[1] not in (_DATA_PAGE, _DICTIONARY_PAGE):
-            raise PageError(f"a page of type {fields[1]}", at=at)
-        own = fields[7 if is_dictionary else 5]
-        crc = fields.get(4)
+        kind = fields[1, _I32]
+        if kind not in (_DATA_PAGE, _DICTIONARY_PAGE):
+            raise PageError(f"a page of type {kind}", at=at)
+        is_dictionary = kind == _DICTIONARY_PAGE
+        own = fields[7 if is_dictionary else 5, _STRUCT]
+        if strange := (fields.keys() - _HEADER_FIELDS) | (own.keys() - _OWN_FIELDS):
+            raise PageError(f"a header with the fields {sorted(strange)}, which no page has", at=at)
+        crc = fields.get((4, _I32))
         page = Page(
             header_at=at,
             at=data_at,
-            size=fields[3],
-            raw_size=fields[2],
+            size=fields[3, _I32],
+            raw_size=fields[2, _I32],
             crc=None if crc is None else crc & 0xFFFFFFFF,
             is_dictionary=is_dictionary,
-            num_values=own[1],
-            plain=own[2] == _PLAIN,
+            num_values=own[1, _I32],
+            plain=own[2, _I32] == _PLAIN,
         )
     except (IndexError, KeyError, TypeError, ValueError, RecursionError, struct.error) as error:
         raise PageError("no header of a page can be read", at=at) from error
@@ -111,9 +117,9 @@ def _page_at(view: memoryview, at: int, end: int) -> Page:
     return page
 
 
-def _read_struct(view: memoryview, at: int) -> tuple[dict[int, Any], int]:
-    """Read a struct of Thrift's compact protocol: its fields by number, and where it ends."""
-    fields: dict[int, Any] = {}
+def _read_struct(view: memoryview, at: int) -> tuple[dict[tuple[int, int], Any], int]:
+    """Read a struct of Thrift's compact protocol: its fields by number and type, and where it ends."""
+    fields: dict[tuple[int, int], Any] = {}
     number = 0
     first = at
     while True:
@@ -127,7 +133,8 @@ def _read_struct(view: memoryview, at: int) -> tuple[dict[int, Any], int]:
             number += head >> 4
         else:
             number, at = _read_int(view, at)
-        fields[number], at = _read_value(view, at, head & 15)
+        kind = head & 15
+        fields[number, kind], at = _read_value(view, at, kind)
 
 
 def _read_value(view: memoryview, at: int, kind: int) -> tuple[Any, int]:

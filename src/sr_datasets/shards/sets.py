@@ -1,5 +1,6 @@
 """A set: the folder of shards, its index without pixels, and ``sr-data.json`` that vouches for both."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import atomic_path, sha256_of, write_atomic
@@ -22,6 +23,8 @@ FORGETTING_NAME: Final = ".forget.json"
 INDEX_NAME: Final = "index.parquet"
 DATA_DIR: Final = "data"
 
+_OWN_SHA256 = "sha256"
+_NO_SHA256 = "0" * 64
 _INDEX_ROWS_PER_GROUP = 65_536
 _SHARD_NAME = re.compile(r"(?P<split>[a-z][a-z0-9_]*)-(?P<k>\d{5,})-of-(?P<n>\d{5,})\.parquet")
 
@@ -131,6 +134,16 @@ class SetInfo(Model):
     packages: dict[str, str] = Field(default_factory=dict)
     """Versions of the packages that the shards' bytes depend on."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_the_files_own(cls, fields: Any) -> Any:
+        # The file's SHA-256 of itself is no part of what the set is: verifying looks at it.
+        return (
+            {name: value for name, value in fields.items() if name != _OWN_SHA256}
+            if isinstance(fields, dict)
+            else fields
+        )
+
     @property
     def splits(self) -> dict[str, int]:
         """Rows of each split, splits by name."""
@@ -172,20 +185,30 @@ def write_index(set_dir: Path, shards: Sequence[ShardInfo]) -> FileInfo:
     """
     path = set_dir / INDEX_NAME
     with atomic_path(path) as partial:
-        with pq.ParquetWriter(
-            partial,
-            INDEX_SCHEMA,
-            compression="zstd",
-            write_page_index=True,
-            write_page_checksum=True,
-            store_schema=True,
-        ) as file:
-            for table in _in_groups(_index_tables(set_dir, shards), _INDEX_ROWS_PER_GROUP):
-                file.write_table(table, row_group_size=_INDEX_ROWS_PER_GROUP)
+        write_index_file(partial, set_dir, shards)
         return FileInfo(size_bytes=partial.stat().st_size, sha256=sha256_of(partial))
 
 
-def _index_tables(set_dir: Path, shards: Sequence[ShardInfo]) -> Iterator[pa.Table]:
+def write_index_file(path: Path, set_dir: Path, shards: Sequence[ShardInfo]) -> None:
+    """Write what ``index.parquet`` of a set holds to a file anywhere; as ``write_index``."""
+    with pq.ParquetWriter(
+        path,
+        INDEX_SCHEMA,
+        compression="zstd",
+        write_page_index=True,
+        write_page_checksum=True,
+        store_schema=True,
+    ) as file:
+        for table in _in_groups(index_tables(set_dir, shards), _INDEX_ROWS_PER_GROUP):
+            file.write_table(table, row_group_size=_INDEX_ROWS_PER_GROUP)
+
+
+def index_tables(set_dir: Path, shards: Sequence[ShardInfo]) -> Iterator[pa.Table]:
+    """Yield the lines of the index that each shard gives, shards by name.
+
+    Raises:
+        ShardError: A shard is missing or cannot be read.
+    """
     wanted = [field.name for field in SCHEMA if field.name not in BULKY_COLUMNS]
     for shard in sorted(shards, key=lambda shard: shard.name):
         path = set_dir / DATA_DIR / shard.name
@@ -250,8 +273,30 @@ def describe_set(
 
 def write_set_json(set_dir: Path, info: SetInfo) -> None:
     """Write ``sr-data.json``, last of all: a folder that has it is a finished set."""
-    text = json.dumps(info.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
-    write_atomic(set_dir / SET_NAME, text.encode())
+    write_atomic(set_dir / SET_NAME, set_json(info))
+
+
+def set_json(info: SetInfo) -> bytes:
+    """Return the content of ``sr-data.json``."""
+    fields = info.model_dump(mode="json") | {_OWN_SHA256: _NO_SHA256}
+    text = (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode()
+    digest = hashlib.sha256(text).hexdigest().encode()
+    return digest.join(text.rsplit(_NO_SHA256.encode(), 1))
+
+
+def is_as_written(set_dir: Path) -> bool:
+    """Return whether ``sr-data.json`` has the SHA-256 that it says it has; of version 1, which says none, True.
+
+    Raises:
+        ShardError: As ``read_set``.
+    """
+    read_set(set_dir)
+    text = (set_dir / SET_NAME).read_bytes()
+    said = json.loads(text).get(_OWN_SHA256)
+    if said is None:
+        return True
+    without = _NO_SHA256.encode().join(text.rsplit(str(said).encode(), 1))
+    return hashlib.sha256(without).hexdigest() == str(said)
 
 
 def read_set(set_dir: Path) -> SetInfo:

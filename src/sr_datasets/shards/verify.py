@@ -1,6 +1,8 @@
 """Proves a shard or a whole set: every byte against what was written, and where it differs."""
 
 import json
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,37 +10,67 @@ import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
+from sr_datasets.shards.damage import check_container, first_difference, place_of_change, region_of
 from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import group_digest, pixel_bytes, set_digest, shard_digest
-from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, FileInfo, SetInfo, ShardInfo, read_set
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    INDEX_NAME,
+    SET_NAME,
+    SetInfo,
+    ShardInfo,
+    index_tables,
+    is_as_written,
+    read_set,
+    write_index_file,
+)
 
 
 def verify_set(set_dir: Path) -> list[str]:
-    """Prove a whole set: every shard, the index, and that nothing is missing or too much.
+    """Prove a whole set: its description, every shard, the index, and that nothing is missing or too much.
 
     Returns:
-        One sentence for each problem; empty when there is none.
+        One sentence for each problem, with file, row group, column and rows where it lies in one; empty when there is
+        none.
 
     Raises:
-        ShardError: The folder is not a finished set.
+        ShardError: The folder is not a finished set, or its description cannot be read.
     """
     info = read_set(set_dir)
     problems = []
+    trusted = is_as_written(set_dir)
+    if not trusted:
+        problems.append(f"{set_dir / SET_NAME}: altered: it has not the SHA-256 that it says it has")
     known = {shard.name for shard in info.shards}
     for path in sorted((set_dir / DATA_DIR).glob("*.parquet")):
         if path.name not in known:
             problems.append(f"{path}: {SET_NAME} does not know this file: move it out of {DATA_DIR}/")
     for shard in info.shards:
-        problems += verify_shard(set_dir / DATA_DIR / shard.name, shard)
-    problems += _verify_index(set_dir / INDEX_NAME, info.index, info.rows)
+        path = set_dir / DATA_DIR / shard.name
+        if trusted:
+            problems += verify_shard(path, shard)
+        else:
+            problems += verify_shard(path) or _other_line(set_dir, shard)
+    problems += _verify_index(set_dir, info, trusted=trusted)
     if not problems:
         summaries = [summarize_shard(set_dir / DATA_DIR / shard.name) for shard in info.shards]
         if set_digest((shard.split, shard.group_digests) for shard in summaries) != info.content_digest:
             problems.append(f"{set_dir / SET_NAME}: its content digest is not that of its shards")
         problems += _other_recipes(set_dir, info)
+        problems += _other_lines_of_index(set_dir, info)
     if sum(shard.rows for shard in info.shards) != info.rows:
         problems.append(f"{set_dir / SET_NAME}: {info.rows} rows, its shards have another sum")
     return problems
+
+
+def _other_line(set_dir: Path, said: ShardInfo) -> list[str]:
+    """Say where a description that was altered differs from a shard that is whole."""
+    found = summarize_shard(set_dir / DATA_DIR / said.name)
+    return [
+        f"{set_dir / SET_NAME}: {name} of {said.name} is {getattr(said, name)}, the file has {getattr(found, name)}"
+        for name in ShardInfo.model_fields
+        if getattr(found, name) != getattr(said, name)
+    ]
 
 
 def _other_recipes(set_dir: Path, info: SetInfo) -> list[str]:
@@ -52,16 +84,44 @@ def _other_recipes(set_dir: Path, info: SetInfo) -> list[str]:
     return []
 
 
-def _verify_index(path: Path, expected: FileInfo, rows: int) -> list[str]:
+def _verify_index(set_dir: Path, info: SetInfo, *, trusted: bool) -> list[str]:
+    path, expected = set_dir / INDEX_NAME, info.index
     if not path.is_file():
         return [f"{path}: the file is missing"]
-    if path.stat().st_size != expected.size_bytes or sha256_of(path) != expected.sha256:
-        return [f"{path}: altered: not the {expected.size_bytes} bytes with SHA-256 {expected.sha256}"]
-    try:
-        found = pq.read_metadata(path).num_rows
-    except (OSError, pa.ArrowException) as error:
-        return [f"{path}: not a whole Parquet file: {error}"]
-    return [] if found == rows else [f"{path}: {found} rows, the shards have {rows}"]
+    if path.stat().st_size == expected.size_bytes and sha256_of(path) == expected.sha256:
+        return []
+    found = check_container(path)
+    if not trusted and not found:
+        return [f"{set_dir / SET_NAME}: what it says of {INDEX_NAME} is not that file"]
+    if not found:
+        with tempfile.TemporaryDirectory(prefix="sr-data-") as folder, suppress(ShardError):
+            again = Path(folder) / INDEX_NAME
+            write_index_file(again, set_dir, info.shards)
+            if sha256_of(again) == expected.sha256 and (at := first_difference(path, again)) is not None:
+                found = [f"{path}: byte {at}, in {region_of(again, at)}"]
+    return [f"{path}: altered: not the {expected.size_bytes} bytes with SHA-256 {expected.sha256}", *found]
+
+
+def _other_lines_of_index(set_dir: Path, info: SetInfo) -> list[str]:
+    """Hold each line of the index against the row that it stands for."""
+    with pq.ParquetFile(set_dir / INDEX_NAME) as file:
+        groups = (file.read_row_group(group, use_threads=False) for group in range(file.num_row_groups))
+        waiting: pa.Table | None = None
+        for shard, table in zip(
+            sorted(info.shards, key=lambda shard: shard.name), index_tables(set_dir, info.shards), strict=True
+        ):
+            while waiting is None or len(waiting) < len(table):
+                following = next(groups, None)
+                if following is None:
+                    break
+                waiting = following if waiting is None else pa.concat_tables([waiting, following])
+            lines = None if waiting is None else waiting.slice(0, len(table))
+            if len(table) and (lines is None or not lines.equals(table.select(lines.column_names))):
+                return [f"{set_dir / INDEX_NAME}: its lines of {shard.name} are not the rows of that shard"]
+            waiting = None if waiting is None else waiting.slice(len(table))
+        if (waiting is not None and len(waiting)) or next(groups, None) is not None:
+            return [f"{set_dir / INDEX_NAME}: it has lines of no shard"]
+    return []
 
 
 def verify_shard(path: Path, expected: ShardInfo | None = None) -> list[str]:
@@ -77,6 +137,8 @@ def verify_shard(path: Path, expected: ShardInfo | None = None) -> list[str]:
     if not path.is_file():
         return [f"{path}: the file is missing"]
     problems = _verify_outside(path, expected) if expected is not None else []
+    if problems and (found := check_container(path) if path.stat().st_size else []):
+        return problems + found
     reader = ShardReader(path)
     try:
         inside = _verify_inside(reader, expected)
@@ -87,11 +149,8 @@ def verify_shard(path: Path, expected: ShardInfo | None = None) -> list[str]:
         inside = [f"{path}: its footer contradicts its pages ({type(error).__name__}: {error})"]
     finally:
         reader.close()
-    if problems and not inside:
-        inside = [
-            f"{path}: every page and digest is right: the change lies outside the pages, in a page header, "
-            "the page index or the footer"
-        ]
+    if problems and not inside and expected is not None:
+        inside = [f"{path}: {place_of_change(path, expected.sha256)}"]
     return problems + inside
 
 
