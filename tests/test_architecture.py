@@ -17,7 +17,7 @@ FLOORS: list[list[set[str]]] = [
     [{"store"}, {"catalog"}, {"terms"}, {"built"}],
     [{"engine"}],
     [{"fetch", "video", "degrade", "sampling", "shards"}],
-    [{"ingest", "build", "audit", "inspect"}, {"forget"}],
+    [{"card"}, {"ingest", "build", "audit", "inspect"}, {"forget"}, {"push", "export"}],
     [{"report"}],
     [{"dataset"}],
     [{"espcn"}],

@@ -48,6 +48,7 @@ def test_one_worker_and_four_write_the_same_bytes(store: Store, tmp_path: Path):
     assert one.content_digest == four.content_digest
     assert set(hashes(tmp_path / "one")) == {
         "README.md",
+        "croissant.json",
         "index.parquet",
         "sr-data.json",
         "data/test-00000-of-00001.parquet",

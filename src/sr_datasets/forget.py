@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from sr_datasets import catalog
 from sr_datasets.audit.references import fingerprint_paths
-from sr_datasets.build import CARD_NAME, REPORT_NAME, STATE_NAME, card_of, locked_folder, plan_digest
+from sr_datasets.build import REPORT_NAME, STATE_NAME, locked_folder, plan_digest
 from sr_datasets.build.analysing import analysis_paths
 from sr_datasets.built import (
     RECIPES_NAME,
@@ -39,6 +39,7 @@ from sr_datasets.built import (
     drop_from_register,
     recipe_locks,
 )
+from sr_datasets.card import CARD_NAME, CROISSANT_NAME, write_card
 from sr_datasets.errors import SelectionError, ShardError, SrDataError, StoreError
 from sr_datasets.files import (
     disk_errors,
@@ -704,7 +705,7 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
         skipped=[clip for clip in info.skipped if (clip.source, clip.clip) not in names],
         packages={**info.packages, "pyarrow": version("pyarrow")},
     )
-    write_atomic(folder / CARD_NAME, card_of(fresh).encode())
+    write_card(folder, fresh)
     remove(folder / REPORT_NAME)  # it may name the clips
     remove(folder / MEASURES_NAME)  # numbers of their pixels
     write_set_json(folder, fresh)
@@ -717,6 +718,7 @@ def _remove_set(folder: Path) -> None:
     for name in (
         INDEX_NAME,
         CARD_NAME,
+        CROISSANT_NAME,
         REPORT_NAME,
         MEASURES_NAME,
         SET_NAME,

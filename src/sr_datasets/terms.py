@@ -17,9 +17,9 @@ from typing import Any
 
 from sr_datasets import catalog
 from sr_datasets.catalog import Selected
-from sr_datasets.errors import StoreError, TermsError
+from sr_datasets.errors import SrDataError, StoreError, TermsError
 from sr_datasets.files import disk_errors, locked
-from sr_datasets.manifest import Answer, HexSha256, License, Source
+from sr_datasets.manifest import Answer, Clip, HexSha256, License, Source
 from sr_datasets.models import Model
 from sr_datasets.store import Store
 
@@ -180,6 +180,35 @@ def obligations(licenses: Iterable[License]) -> list[Obligation]:
         fitting = [one.name for one in every if getattr(one, field) == answer]
         if fitting:
             found.append(Obligation(words, len(fitting), len(every), tuple(dict.fromkeys(fitting))))
+    return found
+
+
+def licenses_of(names: Iterable[tuple[str, str]]) -> list[License]:
+    """Return the licence of each clip as the catalog has it now.
+
+    Args:
+        names: Source id and clip id of each clip. A clip that its manifest does not list has its source's licence.
+
+    Returns:
+        One licence for each name; of a source that the catalog lacks, one that says that it is not known.
+    """
+    sources: dict[str, tuple[Source, dict[str, Clip]] | None] = {}
+    found = []
+    for source_id, clip_id in names:
+        if source_id not in sources:
+            try:
+                source = catalog.find_source(source_id)
+            except SrDataError:
+                sources[source_id] = None
+            else:
+                sources[source_id] = source, {clip.id: clip for clip in source.clips}
+        known = sources[source_id]
+        if known is None:
+            found.append(License(name="not known: its source is not in the catalog"))
+            continue
+        source, clips = known
+        clip = clips.get(clip_id)
+        found.append(source.licenses[source.license] if clip is None else catalog.license_of(source, clip))
     return found
 
 

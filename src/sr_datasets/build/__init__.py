@@ -19,10 +19,8 @@ from sr_datasets.build.choosing import Chosen, choose_pairs
 from sr_datasets.build.cutting import ShardResult, build_shard, iter_groups
 from sr_datasets.build.estimating import BuildEstimate, estimate_build
 from sr_datasets.build.folder import (
-    CARD_NAME,
     REPORT_NAME,
     STATE_NAME,
-    card_of,
     finished,
     inputs_of,
     locked_folder,
@@ -48,6 +46,7 @@ from sr_datasets.built import (
     recipe_locks,
     register_set,
 )
+from sr_datasets.card import write_card
 from sr_datasets.engine import run_tasks
 from sr_datasets.errors import BuildError, StoreError
 from sr_datasets.files import disk_errors, write_atomic
@@ -63,7 +62,6 @@ from sr_datasets.store import Store
 from sr_datasets.video import guessed_facts, refuse_interlaced, with_declared
 
 __all__ = [
-    "CARD_NAME",
     "REPORT_NAME",
     "STATE_NAME",
     "BuildEstimate",
@@ -74,7 +72,6 @@ __all__ = [
     "ShardTask",
     "build_pairs",
     "build_shard",
-    "card_of",
     "choose_pairs",
     "estimate_build",
     "iter_groups",
@@ -223,7 +220,7 @@ def build_pairs(
             asked=recipe.limit,
             seconds=_seconds(results.values(), wall=perf_counter() - start),
         )
-        write_atomic(out_dir / CARD_NAME, card_of(info).encode())
+        write_card(out_dir, info)
         text = {"recipe": recipe.id, "workers": workers, "packages": info.packages, **report.to_json()}
         write_atomic(out_dir / REPORT_NAME, (json.dumps(text, indent=1) + "\n").encode())
         write_set_json(out_dir, info)

@@ -2,13 +2,13 @@
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sr_datasets.build.cutting import ShardResult
 from sr_datasets.build.planning import PairPlan, ShardTask, some
+from sr_datasets.card import CARD_NAME, CROISSANT_NAME
 from sr_datasets.errors import BuildError, ShardError
 from sr_datasets.files import folder_lock, write_atomic
 from sr_datasets.recipe import Recipe
@@ -23,7 +23,6 @@ from sr_datasets.shards.sets import (
     SET_NAME,
     InputInfo,
     LrInfo,
-    SetInfo,
     SkippedInput,
     read_set,
     split_of_name,
@@ -32,8 +31,6 @@ from sr_datasets.shards.verify import verify_shard
 
 _logger = logging.getLogger(__name__)
 
-CARD_NAME = "README.md"
-"""The card of a set."""
 REPORT_NAME = "build-report.json"
 """What the last run of the build did: no part of the set, and other on each run."""
 STATE_NAME = ".build.json"
@@ -84,7 +81,7 @@ def _check_folder(
         raise BuildError(
             f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
         )
-    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, REPORT_NAME}
+    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME}
     strangers = [path.name for path in out_dir.iterdir() if path.name not in ours]
     strangers += [
         f"{DATA_DIR}/{path.name}"
@@ -157,39 +154,3 @@ def inputs_of(pairs: Sequence[PairPlan]) -> list[InputInfo]:
         )
         for pair in pairs
     ]
-
-
-def card_of(info: SetInfo) -> str:
-    """Return the folder's README: what it is, and a front matter that points Hugging Face at data/."""
-    recipe = info.recipe
-    by_split = Counter(clip.split for clip in info.inputs)
-    splits = sorted(by_split)
-    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in splits)
-    counts = "\n".join(f"| {split} | {by_split[split]} | {info.splits.get(split, 0)} |" for split in splits)
-    sources = ", ".join(dict.fromkeys(clip.source for clip in info.inputs))
-    degradation = json.dumps(recipe["degradation"], separators=(",", ":"))
-    return f"""---
-configs:
-- config_name: default
-  data_files:
-{files}
----
-# {recipe["title"]}
-
-HR-LR patch pairs at x{recipe["scale"]}, built with sr-datasets from the recipe `{recipe["id"]}`.
-
-| split | pairs | rows |
-|---|---|---|
-{counts}
-
-- sources: {sources} (each input with its SHA-256 in `sr-data.json`)
-- degradation: `{degradation}`
-- colour: `{recipe["color"]}`
-- content digest: `{info.content_digest}`
-
-```python
-from sr_datasets import PairDataset
-
-train = PairDataset(".", split="train")
-```
-"""

@@ -1,0 +1,135 @@
+"""What a set's card says: gathered from ``sr-data.json``, the index and the catalog, the same on every machine."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sr_datasets import catalog
+from sr_datasets.errors import ShardError, SrDataError
+from sr_datasets.manifest import Citation, License
+from sr_datasets.shards.schema import SHAPE_COLUMNS
+from sr_datasets.shards.sets import INDEX_NAME, SetInfo
+from sr_datasets.terms import Obligation, licenses_of, obligations
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCard:
+    """What a card says of one source."""
+
+    id: str
+    """Source id."""
+    title: str
+    """Its name for people; the id when the catalog lacks it."""
+    homepage: str
+    """The publisher's page, or empty."""
+    pairs: int
+    """Clips of it."""
+    rows: int
+    """Rows made of them."""
+    licenses: tuple[tuple[License, int], ...]
+    """Each licence of its clips, and how many clips have it."""
+    citation: Citation | None
+    """How to cite it; None when the catalog lacks it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitCard:
+    """What a card says of one split."""
+
+    name: str
+    """Its name."""
+    pairs: int
+    """Clips."""
+    rows: int
+    """Rows."""
+    shards: int
+    """Files."""
+    size_bytes: int
+    """Bytes of those files."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """All that the card of a set says."""
+
+    info: SetInfo
+    """What ``sr-data.json`` says."""
+    splits: tuple[SplitCard, ...]
+    """Splits by name."""
+    sources: tuple[SourceCard, ...]
+    """Sources in order of selection; those of the publishers' own LR last."""
+    shapes: tuple[dict[str, int], ...]
+    """Each shape and depth of rows (``SHAPE_COLUMNS``), with its number of ``rows``."""
+    obligations: tuple[Obligation, ...]
+    """What the licences ask for."""
+
+
+def gather(set_dir: Path, info: SetInfo) -> CardFacts:
+    """Collect what the card of a set says.
+
+    Args:
+        set_dir: Its folder; the index must be there.
+        info: What ``sr-data.json`` says, or will say.
+
+    Raises:
+        ShardError: The index cannot be read.
+    """
+    try:
+        table = pq.read_table(set_dir / INDEX_NAME, columns=["source", *SHAPE_COLUMNS], use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise ShardError(f"{set_dir / INDEX_NAME} cannot be read: {error}. Build the set again.") from error
+    rows = {
+        line["source"]: line["source_count"]
+        for line in table.group_by("source", use_threads=False).aggregate([("source", "count")]).to_pylist()
+    }
+    kinds = (
+        table.group_by(list(SHAPE_COLUMNS), use_threads=False).aggregate([("source", "count")]).to_pylist()
+    )
+    shapes = [
+        {**{name: kind[name] for name in SHAPE_COLUMNS}, "rows": kind["source_count"]} for kind in kinds
+    ]
+    names = [(clip.source, clip.clip) for clip in info.inputs]
+    names += [(clip.lr.source, clip.lr.clip) for clip in info.inputs if clip.lr is not None]
+    licenses = licenses_of(names)
+    pairs = Counter(clip.split for clip in info.inputs)
+    return CardFacts(
+        info=info,
+        splits=tuple(_split(info, name, pairs[name]) for name in sorted({*info.splits, *pairs})),
+        sources=tuple(
+            _source(source, names, licenses, rows.get(source, 0))
+            for source in dict.fromkeys(source for source, _ in names)
+        ),
+        shapes=tuple(
+            sorted(shapes, key=lambda kind: (-kind["rows"], *(kind[name] for name in SHAPE_COLUMNS)))
+        ),
+        obligations=tuple(obligations(licenses)),
+    )
+
+
+def _split(info: SetInfo, name: str, pairs: int) -> SplitCard:
+    shards = [shard for shard in info.shards if shard.split == name]
+    return SplitCard(
+        name=name,
+        pairs=pairs,
+        rows=sum(shard.rows for shard in shards),
+        shards=len(shards),
+        size_bytes=sum(shard.size_bytes for shard in shards),
+    )
+
+
+def _source(
+    source_id: str, names: Sequence[tuple[str, str]], licenses: Sequence[License], rows: int
+) -> SourceCard:
+    own = [license for (source, _), license in zip(names, licenses, strict=True) if source == source_id]
+    counts = {license.name: sum(other == license for other in own) for license in own}
+    distinct = tuple((license, counts[license.name]) for license in {one.name: one for one in own}.values())
+    try:
+        known: Any = catalog.find_source(source_id)
+    except SrDataError:
+        return SourceCard(source_id, source_id, "", len(own), rows, distinct, None)
+    return SourceCard(source_id, known.title, known.homepage or "", len(own), rows, distinct, known.citation)
