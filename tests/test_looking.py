@@ -234,7 +234,8 @@ def test_a_sheet_shows_rows_evenly_and_says_what_may_not_be_published(small: Pat
     [
         (["--sheet", "4"], "--png"),
         (["--png", "row.png"], "--row"),
-        (["--stats", "--against", "x"], "goes alone"),
+        (["--no-pixels"], "--html"),
+        (["--stats", "--html", "x.html"], "goes alone"),
         (["--row", "1", "--where", "top = 1"], "--row"),
     ],
 )

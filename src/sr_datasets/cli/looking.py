@@ -36,6 +36,16 @@ def inspect_command(
         bool,
         typer.Option("--stats", help="SI, TI, bicubic PSNR, luma, motion, duplicates, positions of patches."),
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write all of it as one page that works offline."),
+    ] = None,
+    pixels: Annotated[
+        bool, typer.Option("--pixels/--no-pixels", help="With --html: whether the page shows patches.")
+    ] = True,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="With --html: also look for leaks, as sr-data audit does.")
+    ] = False,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -63,6 +73,7 @@ def inspect_command(
       sr-data inspect shards/ --row xiph/akiyo_cif/000007 --png row.png
       sr-data inspect shards/ --sheet 24 --where "psnr < 25" --png sheet.png
       sr-data inspect shards/ --stats
+      sr-data inspect shards/ --html report.html
       sr-data inspect shards/ --against older/
       sr-data inspect shards/ --rederive
     """
@@ -70,10 +81,11 @@ def inspect_command(
         "--row": row is not None,
         "--sheet": sheet is not None,
         "--stats": stats,
+        "--html": html is not None,
         "--against": against is not None,
         "--rederive": rederive,
     }
-    _check_options(asked, png=png, where=where, split=split)
+    _check_options(asked, png=png, pixels=pixels, audit=audit, where=where, split=split)
     if rederive:
         _rederive(path, store, as_json=as_json)
     elif against is not None:
@@ -84,6 +96,8 @@ def inspect_command(
         _sheet(path, sheet, where or "", split, png, as_json=as_json)
     elif stats:
         _stats(path, where or "", split, as_json=as_json)
+    elif html is not None:
+        _html(path, html, where or "", split, pixels, audit, store, as_json=as_json)
     elif where is not None or split is not None:
         from sr_datasets.cli.console import progress_on_stderr
         from sr_datasets.inspect import choose_rows
@@ -96,7 +110,15 @@ def inspect_command(
         _print(inspect_set(path, verify=verify), as_json=as_json)
 
 
-def _check_options(asked: dict[str, bool], *, png: Path | None, where: str | None, split: str | None) -> None:
+def _check_options(
+    asked: dict[str, bool],
+    *,
+    png: Path | None,
+    pixels: bool,
+    audit: bool,
+    where: str | None,
+    split: str | None,
+) -> None:
     chosen = [name for name, given in asked.items() if given]
     if len(chosen) > 1:
         raise typer.BadParameter(f"{chosen[0]} goes alone", param_hint=chosen[1])
@@ -106,6 +128,8 @@ def _check_options(asked: dict[str, bool], *, png: Path | None, where: str | Non
         )
     if asked["--sheet"] and png is None:
         raise typer.BadParameter("a sheet is a picture: name its file with --png", param_hint="--sheet")
+    if not asked["--html"] and (audit or not pixels):
+        raise typer.BadParameter("goes with --html", param_hint="--audit" if audit else "--no-pixels")
     if where is not None and any(asked[name] for name in ("--row", "--against", "--rederive")):
         raise typer.BadParameter(f"does not go with {chosen[0]}", param_hint="--where")
     if split is not None and any(asked[name] for name in ("--against", "--rederive")):
@@ -175,6 +199,44 @@ def _against(path: Path, other: Path, *, as_json: bool) -> None:
     _print(report, as_json=as_json)
     if not report.equal:
         raise typer.Exit(1)
+
+
+def _html(
+    path: Path,
+    html: Path,
+    where: str,
+    split: str | None,
+    pixels: bool,
+    audit: bool,
+    home: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    import json
+
+    from sr_datasets.audit import audit_set
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.files import human_bytes
+    from sr_datasets.inspect import choose_rows
+    from sr_datasets.report.setpage import write_set_page
+    from sr_datasets.store import Store
+
+    with progress_on_stderr() as progress:
+        leaks = None
+        if audit:
+            leaks = audit_set(path, store=Store(home), progress=progress).findings
+        choice = choose_rows(path, where, split=split, progress=progress)
+        page = write_set_page(choice, html, pixels=pixels, leaks=leaks, progress=progress)
+    if as_json:
+        typer.echo(
+            json.dumps({"page": str(html), "bytes": page.size_bytes, "pictured": page.pictured}, indent=1)
+        )
+        return
+    typer.echo(
+        f"{html}: {human_bytes(page.size_bytes)}, {page.pictured} of {len(choice.numbers)} rows pictured"
+    )
+    if page.local_only:
+        typer.echo(f"local: not for publication (no grant: {', '.join(page.local_only)})")
 
 
 def _rederive(path: Path, home: Path | None, *, as_json: bool) -> None:

@@ -6,25 +6,22 @@ escapes it in the markup, the program writes it as text only, and the JSON canno
 same catalog gives the same bytes: nothing of the day, the machine or the store stands in it.
 """
 
-import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from sr_datasets import __version__
 from sr_datasets.catalog import license_of, remote_of
 from sr_datasets.facts import OBLIGATIONS, facts_of
 from sr_datasets.files import atomic_path, human_bytes
 from sr_datasets.manifest import Clip, License, Source
+from sr_datasets.report.pages import compact, csp_hash, embedded, page_environment, part_of_page
 from sr_datasets.rules import fitting
 
-_QUESTIONS = dict(
+QUESTIONS = dict(
     zip(
         OBLIGATIONS,
         ("Pass on the files", "Pass on patches", "Commercial use", "Must name author", "Must keep licence"),
@@ -64,24 +61,19 @@ def catalog_page(sources: Sequence[Source]) -> str:
     Returns:
         The same text for the same sources, whatever the day and the machine.
     """
-    loader = PackageLoader("sr_datasets.report")
-    # Manifests are foreign text: everything that the template prints is escaped, save what is marked safe.
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style = loader.get_source(environment, "overview.css")[0]
-    program = loader.get_source(environment, "overview.js")[0]
-    data = _embedded(_facts(sources))
+    environment = page_environment()
+    style, program = part_of_page(environment, "overview.css"), part_of_page(environment, "overview.js")
+    data = embedded(_facts(sources))
     return environment.get_template("overview.html.j2").render(
         sources=[_source_view(source) for source in sources],
         resolutions=[name for name in (*_class_names(), "unknown") if _any_has(sources, name)],
         num_clips=sum(len(source.clips) for source in sources),
-        obligations=_QUESTIONS,
+        obligations=QUESTIONS,
         style=style,
         program=program,
         data=data,
-        style_hash=_csp_hash(style),
-        program_hash=_csp_hash(program),
+        style_hash=csp_hash(style),
+        program_hash=csp_hash(program),
         human_bytes=human_bytes,
         version=__version__,
         digest=hashlib.sha256(data.encode()).hexdigest()[:12],
@@ -120,7 +112,7 @@ def _facts(sources: Sequence[Source]) -> dict[str, Any]:
         "sources": [_source_facts(source, places, number) for number, source in enumerate(sources)],
         "licenses": licenses,
         "resolutions": [*_class_names(), "unknown"],
-        "obligations": _QUESTIONS,
+        "obligations": QUESTIONS,
         "clips": {name: _column([row[name] for row in rows]) for name in rows[0]} if rows else {},
     }
 
@@ -244,17 +236,4 @@ def _column(values: list[Any]) -> list[Any] | dict[str, Any]:
 
 
 def _length(facts: object) -> int:
-    return len(_compact(facts))
-
-
-def _compact(facts: object) -> str:
-    return json.dumps(facts, separators=(",", ":"))
-
-
-def _embedded(facts: object) -> str:
-    """Return JSON that may stand in a script element: nothing in it can end the element or open another."""
-    return _compact(facts).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _csp_hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return len(compact(facts))

@@ -1,8 +1,9 @@
 """Pictures for people: patches and frames side by side, as one PNG."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from sr_datasets.degrade import resize_bicubic_pixels
 from sr_datasets.files import atomic_path
 from sr_datasets.inspect import locate_row
 from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.schema import Row
+from sr_datasets.shards.schema import Pixels
 from sr_datasets.shards.sets import DATA_DIR
 
 _MARGIN = 8
@@ -63,16 +64,18 @@ def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[t
     shard, position = locate_row(path, number, split=split)
     reader = ShardReader(path / DATA_DIR / shard.name)
     try:
-        row = reader.read_row(position)
+        facts = reader.row(position)
+        lr, hr = reader.pixels(position)
     finally:
         reader.close()
-    shown = shown_of_row(row)
+    shown = shown_of_pixels(lr, hr, facts)
+    scale = facts["scale"]
     # A small patch would be a stamp on a screen: enlarge all three alike.
     zoom = max(1, 240 // shown.hr.shape[1])
     if shown.lr is None or shown.bicubic is None:
         return [("HR with its halo", enlarged(shown.hr, zoom))]
     return [
-        (f"LR x{row.scale}", enlarged(shown.lr, row.scale * zoom)),
+        (f"LR x{scale}", enlarged(shown.lr, scale * zoom)),
         ("bicubic", enlarged(shown.bicubic, zoom)),
         ("HR", enlarged(shown.hr, zoom)),
     ]
@@ -90,33 +93,38 @@ class ShownRow:
     """``(1 or 3, H, W)``."""
 
 
-def shown_of_row(row: Row, *, with_bicubic: bool = True) -> ShownRow:
+def shown_of_pixels(
+    lr: Pixels, hr: Pixels, facts: Mapping[str, Any], *, with_bicubic: bool = True
+) -> ShownRow:
     """Return the pictures of a row, none of them enlarged for the screen.
 
     Args:
-        row: The row.
+        lr: As a shard has it; without samples where the set keeps no LR.
+        hr: As a shard has it.
+        facts: The row's columns ``color``, ``bit_depth``, ``range``, ``matrix`` and ``siting``.
         with_bicubic: Whether to enlarge LR.
     """
-    lr = row.lr[row.lr.shape[0] // 2] if row.lr.ndim == 4 else row.lr
-    hr = row.hr[row.hr.shape[0] // 2] if row.hr.ndim == 4 else row.hr
-    if row.color == "yuv420":
-        hr = _rgb_of_packed(hr, row)
-        lr = _rgb_of_packed(lr, row) if lr.size else lr
+    lr = lr[lr.shape[0] // 2] if lr.ndim == 4 else lr
+    hr = hr[hr.shape[0] // 2] if hr.ndim == 4 else hr
+    depth = int(facts["bit_depth"])
+    if facts["color"] == "yuv420":
+        hr = _rgb_of_packed(hr, facts)
+        lr = _rgb_of_packed(lr, facts) if lr.size else lr
     bicubic = None
     if lr.size and with_bicubic:
-        bicubic = resize_bicubic_pixels(lr, *hr.shape[1:], rounding="once", bit_depth=row.bit_depth)
+        bicubic = resize_bicubic_pixels(lr, *hr.shape[1:], rounding="once", bit_depth=depth)
 
-    def seen(planes: NDArray[np.uint8 | np.uint16]) -> NDArray[np.uint8]:
-        shown = to_8bit(planes, row.bit_depth)
-        return studio_to_full(shown) if row.color == "y" and row.range == "limited" else shown
+    def seen(planes: Pixels) -> NDArray[np.uint8]:
+        shown = to_8bit(planes, depth)
+        return studio_to_full(shown) if facts["color"] == "y" and facts["range"] == "limited" else shown
 
     return ShownRow(seen(lr) if lr.size else None, None if bicubic is None else seen(bicubic), seen(hr))
 
 
-def _rgb_of_packed(packed: NDArray[np.uint8 | np.uint16], row: Row) -> NDArray[np.uint8 | np.uint16]:
+def _rgb_of_packed(packed: Pixels, facts: Mapping[str, Any]) -> Pixels:
     planes = [plane[0] for plane in split_yuv420(packed)]
-    facts = {"siting": row.siting, "matrix": row.matrix, "range": row.range}
-    layout = PlaneLayout("yuv", 1, 1, row.bit_depth, **facts)  # type: ignore[arg-type]  # words of the schema
+    named = {name: facts[name] for name in ("siting", "matrix", "range")}
+    layout = PlaneLayout("yuv", 1, 1, int(facts["bit_depth"]), **named)
     height, width = planes[0].shape
     return window(planes, layout, color="rgb", top=0, left=0, height=height, width=width)
 

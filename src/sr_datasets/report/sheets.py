@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sr_datasets.files import atomic_path
 from sr_datasets.inspect import Choice, closed_sources, local_mark, measure_set
 from sr_datasets.progress import Progress
-from sr_datasets.report.pictures import enlarged, shown_of_row
+from sr_datasets.report.pictures import enlarged, shown_of_pixels
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.sets import DATA_DIR, read_set
 
@@ -101,14 +101,15 @@ def _strip(choice: Choice, number: int) -> tuple[Image.Image, bool]:
     shard = shards[number].as_py()
     reader = ShardReader(choice.path / DATA_DIR / shard)
     try:
-        row = reader.read_row(number - shards.index(shard).as_py())
+        lr, hr = reader.pixels(number - shards.index(shard).as_py())
     finally:
         reader.close()
-    shown = shown_of_row(row)
+    facts = choice.index.slice(number, 1).to_pylist()[0]
+    shown = shown_of_pixels(lr, hr, facts)
     zoom = max(1, _PATCH // shown.hr.shape[1])
     parts = [enlarged(shown.hr, zoom)]
     if shown.lr is not None and shown.bicubic is not None:
-        parts = [enlarged(shown.lr, row.scale * zoom), enlarged(shown.bicubic, zoom), *parts]
+        parts = [enlarged(shown.lr, facts["scale"] * zoom), enlarged(shown.bicubic, zoom), *parts]
     height = max(part.shape[1] for part in parts)
     strip = Image.new("RGB", (sum(part.shape[2] + _GAP for part in parts) - _GAP, height), _PAPER)
     left = 0
