@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "sr_datasets"
 # from left to right.
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
-    [{"files", "keys", "progress", "models", "exact", "remotes"}, {"yamlfile"}],
+    [{"files", "keys", "progress", "models", "exact"}, {"yamlfile", "remotes"}],
     [{"color", "metrics", "draws"}],
     [{"manifest"}, {"facts"}, {"recipe"}, {"rules"}],
     [{"store"}, {"catalog"}, {"terms"}, {"built"}],

@@ -135,6 +135,12 @@ def lock_recipe(store: Store, recipe: Recipe, clips: Iterable[LockedClip]) -> No
         _write_recipes(path, recipes)
 
 
+def write_recipe_lock(path: Path, recipe: Recipe, clips: Iterable[LockedClip]) -> None:
+    """Write the list of one recipe to a file of its own, to be passed on."""
+    lock = RecipeLock(seed=recipe.seed, settings=settings_of(recipe), clips=tuple(clips))
+    _write_recipes(path, {recipe.id: lock})
+
+
 def drop_from_recipes(store: Store, names: Collection[str]) -> dict[str, int]:
     """Take clips out of the lists of all recipes.
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from sr_datasets.errors import MissingExtraError, RemoteError
+from sr_datasets.files import atomic_path
 
 _T = TypeVar("_T")
 
@@ -142,16 +143,19 @@ class Place:
     def writing(self, name: str) -> Iterator[Any]:
         """Open a file for writing, in place of what is there; its folder is made.
 
-        An object store has the object when the block has ended. What is written when the block fails is deleted.
+        It appears whole when the block has ended, here and in object stores; what a failing block wrote is deleted.
 
         Raises:
             RemoteError: The place refuses, or is full.
         """
         path = self.path(name)
         with self._told(name, "written"):
-            if not isinstance(
-                self.filesystem, fs.S3FileSystem
-            ):  # an object store has no folders, and may forbid them
+            if self.local is not None:
+                with atomic_path(Path(path)) as partial, partial.open("wb") as file:
+                    yield file
+                return
+            # An object store has no folders, and may forbid to make a bucket.
+            if not isinstance(self.filesystem, fs.S3FileSystem):
                 self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
             try:
                 with self.filesystem.open_output_stream(path) as file:
@@ -307,6 +311,11 @@ def _error_of(error: Exception, where: str, what: str) -> RemoteError:
         return error
     if isinstance(error, FileNotFoundError):
         return RemoteError(f"{where} is not there. Look at the address: bucket, folder, region.", final=True)
+    if isinstance(error, PermissionError) and not is_address(where):
+        return RemoteError(
+            f"{where} cannot be {what}: permission denied. Choose a folder that you may write to, or ask its owner.",
+            final=True,
+        )
     if isinstance(error, PermissionError) or _REFUSED.search(text):
         return RemoteError(
             f"{where} cannot be {what}: the place refuses. Its credentials are missing or wrong, or lack the "

@@ -5,11 +5,23 @@ import os
 import shlex
 import sys
 
-from sr_datasets.cli import audit, catalog, data, forget, looking, manifests, models, sets
+from sr_datasets.cli import audit, catalog, data, forget, looking, manifests, models, sets, share
 from sr_datasets.cli.app import app
 from sr_datasets.errors import SrDataError
 
-__all__ = ["app", "audit", "catalog", "data", "forget", "looking", "main", "manifests", "models", "sets"]
+__all__ = [
+    "app",
+    "audit",
+    "catalog",
+    "data",
+    "forget",
+    "looking",
+    "main",
+    "manifests",
+    "models",
+    "sets",
+    "share",
+]
 
 
 def main() -> None:

@@ -1,0 +1,93 @@
+"""Commands that pass sets on: ``push``, ``export``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sr_datasets.cli.app import JsonOption, ManifestOption, app
+
+
+class Layout(StrEnum):
+    """Layouts that other trainers read."""
+
+    png = "png"
+    basicsr_lmdb = "basicsr-lmdb"
+
+
+@app.command("push")
+def push_command(
+    path: Annotated[Path, typer.Argument(help="Folder of a finished set.")],
+    remote: Annotated[str, typer.Argument(help="A folder, or an address such as s3://bucket/set.")],
+    recipe_only: Annotated[
+        bool,
+        typer.Option("--recipe-only", help="Push recipe, list of clips, plan and digests; no pixels."),
+    ] = False,
+    as_json: JsonOption = False,
+    manifest: ManifestOption = None,
+) -> None:
+    """Copy a finished set to another place, verified there; sr-data.json goes last.
+
+    Refused unless the licence of every clip lets patches be passed on. A push
+    that was interrupted goes on when it is run again.
+
+    \b
+    Examples:
+      sr-data push shards/ s3://bucket/sets/demo
+      sr-data push shards/ /mnt/nas/demo
+      sr-data push cdvl/ s3://bucket/recipes/cdvl-30 --recipe-only
+    """
+    import json
+
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.files import human_bytes
+    from sr_datasets.push import push_set
+
+    with progress_on_stderr() as progress:
+        report = push_set(path, remote, recipe_only=recipe_only, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+        return
+    there = f", {report.present} of them there already" if report.present else ""
+    typer.echo(f"{len(report.files)} files, {human_bytes(report.size_bytes)} in {report.place}{there}")
+    if not report.pixels:
+        typer.echo(
+            f"no pixels: {', '.join(report.files)}. Whoever has the clips builds the same set:\n"
+            "  sr-data build-pairs recipe.yaml --lock recipes.lock --out DIR"
+        )
+    typer.echo(f"content digest {report.content_digest}")
+
+
+@app.command("export")
+def export_command(
+    path: Annotated[Path, typer.Argument(help="Folder of a finished set.")],
+    to: Annotated[Layout, typer.Option("--to", help="The layout.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write: new, or empty.")],
+    split: Annotated[
+        str | None, typer.Option("--split", help="This split only, straight into the folder.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a set's patches as PNG files, or as the LMDB that BasicSR reads.
+
+    \b
+    Examples:
+      sr-data export shards/ --to png --out pairs/
+      sr-data export shards/ --to basicsr-lmdb --split train --out train/
+    """
+    import json
+
+    from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.export import export_set
+    from sr_datasets.files import human_bytes
+
+    with progress_on_stderr() as progress:
+        report = export_set(path, out_dir, to=to.value, split=split, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=1))
+        return
+    rows = ", ".join(f"{count} {name}" for name, count in report.rows.items())
+    typer.echo(
+        f"{sum(report.rows.values())} pairs ({rows}), {human_bytes(report.size_bytes)} in {report.out_dir}"
+    )

@@ -1,0 +1,273 @@
+"""A set's patches in the layouts that other trainers read: a tree of PNG, or BasicSR's pair of LMDB."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+from sr_datasets.errors import MissingExtraError, SelectionError, ShardError, nearest_names
+from sr_datasets.files import disk_errors, move_into_place, remove
+from sr_datasets.progress import Progress, Silent
+from sr_datasets.shards.pictures import png_of_planes
+from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.schema import Pixels, Row
+from sr_datasets.shards.sets import DATA_DIR, read_set
+
+Target: TypeAlias = Literal["png", "basicsr-lmdb"]
+
+_COMMIT_EVERY = 1000
+_COMPRESS_LEVEL = 6
+"""What Pillow takes; BasicSR's meta_info.txt names a level, and nothing reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export wrote."""
+
+    out_dir: Path
+    """The folder."""
+    rows: dict[str, int]
+    """Patch pairs of each split."""
+    size_bytes: int
+    """Bytes of all pictures."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return {"rows": self.rows, "size_bytes": self.size_bytes}
+
+
+def name_of(sample_id: str) -> str:
+    """Return the name of a row's files and LMDB keys: letters, digits, ``_``, ``-``, ``+`` and ``%`` only.
+
+    A slash becomes ``+``, everything else percent and its bytes in hexadecimal: BasicSR takes names without folders, and
+    ends an LMDB key at the first dot. ``sample_id_of`` goes back.
+
+    Example:
+        >>> name_of("xiph/akiyo_cif/000012"), name_of("vid4/city.v2/000000")
+        ('xiph+akiyo_cif+000012', 'vid4+city%2Ev2+000000')
+    """
+    return "+".join(
+        quote(part, safe="").replace(".", "%2E").replace("~", "%7E") for part in sample_id.split("/")
+    )
+
+
+def sample_id_of(name: str) -> str:
+    """Return the sample id that a name stands for.
+
+    Example:
+        >>> sample_id_of("vid4+city%2Ev2+000000")
+        'vid4/city.v2/000000'
+    """
+    return "/".join(unquote(part) for part in name.split("+"))
+
+
+def export_set(
+    set_dir: Path,
+    out_dir: Path,
+    *,
+    to: Target,
+    split: str | None = None,
+    progress: Progress | None = None,
+) -> ExportReport:
+    """Write every patch pair of a set in another layout; the folder appears whole or not at all.
+
+    ``png``: ``lq/NAME.png``, ``gt/NAME.png`` and ``meta_info.txt``. ``basicsr-lmdb``: ``lq.lmdb`` and ``gt.lmdb`` with the
+    same keys, as BasicSR's ``PairedImageDataset`` reads them. Rows of several frames are folders (or keys) ``NAME/00000000``
+    and on; HR of the centre frame alone has that frame's number.
+
+    Args:
+        set_dir: Folder of the set.
+        out_dir: Folder to write; must be new or empty.
+        to: The layout.
+        split: Write this split, straight into ``out_dir``. All splits, each into its own folder, when left out.
+        progress: Where to report, silent by default.
+
+    Raises:
+        ShardError: The set is not finished or is damaged, or the layout cannot hold its rows.
+        SelectionError: There is no such split.
+        MissingExtraError: lmdb is not installed.
+    """
+    progress = progress or Silent()
+    info = read_set(set_dir)
+    if split is not None and split not in info.splits:
+        raise SelectionError(
+            f"{set_dir} has no split {split!r}.{nearest_names(split, info.splits)} It has: {', '.join(info.splits)}."
+        )
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise ShardError(f"{out_dir} is there already and is no empty folder. Give --out another one.")
+    splits = [split] if split is not None else list(info.splits)
+    partial = out_dir.with_name(f".{out_dir.name}.{secrets.token_hex(4)}.part")
+    rows: dict[str, int] = {}
+    size = 0
+    with disk_errors(f"exporting to {out_dir}", out_dir.parent):
+        try:
+            total = sum(info.splits[name] for name in splits)
+            with progress.bar(f"exporting to {to}", total=total, unit="rows") as bar:
+                for name in splits:
+                    folder = partial if split is not None else partial / name
+                    folder.mkdir(parents=True)
+                    shards = [shard for shard in info.shards if shard.split == name]
+                    most = 2 * sum(shard.size_bytes for shard in shards) + 16384 * sum(
+                        shard.rows for shard in shards
+                    )
+                    with _writer(to, folder, most) as writer:
+                        rows[name] = 0
+                        for shard in shards:
+                            for row in _rows_of(set_dir / DATA_DIR / shard.name):
+                                size += _write_row(row, writer, to)
+                                rows[name] += 1
+                                bar.advance(1)
+            if out_dir.is_dir():
+                out_dir.rmdir()
+            move_into_place(partial, out_dir)
+        except BaseException:
+            remove(partial)
+            raise
+    return ExportReport(out_dir, rows, size)
+
+
+def _rows_of(path: Path) -> Iterator[Row]:
+    with closing(ShardReader(path)) as reader:
+        for number in range(reader.num_rows):
+            yield reader.read_row(number)
+
+
+class _Writer(Protocol):
+    def put(self, kind: Literal["lq", "gt"], name: str, png: bytes, shape: tuple[int, int, int]) -> None: ...
+
+    def window(self, name: str, count: int, shape: tuple[int, int, int]) -> None: ...
+
+
+def _write_row(row: Row, writer: _Writer, to: Target) -> int:
+    _refuse(row, to)
+    name = name_of(row.sample_id)
+    lr = row.lr if row.lr.ndim == 4 else row.lr[None]
+    hr = row.hr if row.hr.ndim == 4 else row.hr[None]
+    first = 0 if len(hr) == len(lr) else len(lr) // 2
+    size = 0
+    for kind, frames, start in (("lq", lr, 0), ("gt", hr, first)):
+        for number, planes in enumerate(frames, start):
+            png = png_of_planes(_for_png(planes, row.bit_depth))
+            shape = (planes.shape[1], planes.shape[2], planes.shape[0])
+            key = f"{name}/{number:08d}" if len(lr) > 1 else name
+            writer.put("lq" if kind == "lq" else "gt", key, png, shape)
+            size += len(png)
+    if len(lr) > 1:
+        writer.window(name, len(lr), (hr.shape[2], hr.shape[3], hr.shape[1]))
+    return size
+
+
+def _refuse(row: Row, to: Target) -> None:
+    where = f"{row.sample_id}: "
+    if row.color == "yuv420":
+        raise ShardError(f"{where}PNG has no 4:2:0 planes. Build the set with color: rgb or y to export it.")
+    if not row.lr.size:
+        raise ShardError(f"{where}the set keeps no LR (degradation: none), so there are no pairs to export.")
+    if row.bit_depth > 8 and to == "basicsr-lmdb":
+        raise ShardError(
+            f"{where}{row.bit_depth} bits, and BasicSR reads pictures as 8 bits. Export with --to png, or build with hr: "
+            "of 8-bit clips."
+        )
+    if row.bit_depth > 8 and row.color == "rgb":
+        raise ShardError(
+            f"{where}{row.bit_depth} bits of R, G and B, which is not written to PNG here. Build the set with color: y, or "
+            "read the shards themselves."
+        )
+
+
+def _for_png(planes: Pixels, bit_depth: int) -> Pixels:
+    """Return samples for a PNG of 8 or 16 bits: deeper ones fill 16 bits by repeating their leading bits.
+
+    That is what the PNG specification (W3C, third edition, 12.4 Sample depth scaling) recommends;
+    ``value >> (16 - bit_depth)`` goes back.
+    """
+    if bit_depth <= 8 or bit_depth == 16:
+        return planes
+    wide = planes.astype(np.uint32)
+    return ((wide << (16 - bit_depth)) | (wide >> (2 * bit_depth - 16))).astype(np.uint16)
+
+
+class _Tree:
+    """A tree of PNG with lists of what is in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lines: list[str] = []
+        self._windows: list[str] = []
+
+    def put(self, kind: Literal["lq", "gt"], name: str, png: bytes, shape: tuple[int, int, int]) -> None:
+        path = self._folder / kind / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+        if kind == "gt":
+            self._lines.append(f"{name}.png ({','.join(map(str, shape))})\n")
+
+    def window(self, name: str, count: int, shape: tuple[int, int, int]) -> None:
+        self._windows.append(f"{name} {count} ({','.join(map(str, shape))})\n")
+
+    def finish(self) -> None:
+        # Windows are listed as BasicSR lists the clips of REDS: name, frames, shape.
+        (self._folder / "meta_info.txt").write_text("".join(self._windows or self._lines))
+
+
+class _Lmdb:
+    """BasicSR's two environments, each with its ``meta_info.txt``."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        try:
+            import lmdb
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("exporting to BasicSR's LMDB", extra="lmdb") from error
+        self._folder = folder
+        self._waiting = 0
+        self._lines: dict[str, list[str]] = {"lq": [], "gt": []}
+        # A sparse file would grow to the map's size only with its content; what is never written takes no room.
+        self._open: dict[str, Any] = {
+            kind: lmdb.open(str(folder / f"{kind}.lmdb"), map_size=max_bytes + (64 << 20))
+            for kind in self._lines
+        }
+        self._begun = {kind: env.begin(write=True) for kind, env in self._open.items()}
+
+    def put(self, kind: Literal["lq", "gt"], name: str, png: bytes, shape: tuple[int, int, int]) -> None:
+        self._begun[kind].put(name.encode("ascii"), png)
+        self._lines[kind].append(f"{name}.png ({','.join(map(str, shape))}) {_COMPRESS_LEVEL}\n")
+        self._waiting += 1
+        if self._waiting >= _COMMIT_EVERY:
+            self._waiting = 0
+            for which, transaction in self._begun.items():
+                transaction.commit()
+                self._begun[which] = self._open[which].begin(write=True)
+
+    def window(self, name: str, count: int, shape: tuple[int, int, int]) -> None:
+        pass
+
+    def finish(self) -> None:
+        for kind, lines in self._lines.items():
+            self._begun.pop(kind).commit()
+            (self._folder / f"{kind}.lmdb" / "meta_info.txt").write_text("".join(lines))
+
+    def close(self) -> None:
+        for transaction in self._begun.values():
+            transaction.abort()
+        for env in self._open.values():
+            env.close()
+
+
+@contextmanager
+def _writer(to: Target, folder: Path, max_bytes: int) -> Iterator[_Writer]:
+    if to == "png":
+        tree = _Tree(folder)
+        yield tree
+        tree.finish()
+        return
+    pair = _Lmdb(folder, max_bytes)
+    try:
+        yield pair
+        pair.finish()
+    finally:
+        pair.close()

@@ -1,0 +1,249 @@
+"""Copies a finished set to another place, whole or not at all, if its clips' licences let it."""
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sr_datasets.built import LockedClip, write_recipe_lock
+from sr_datasets.card import CARD_NAME, CROISSANT_NAME, gather, readme_of
+from sr_datasets.errors import RecipeError, RemoteError, ShardError, TermsError
+from sr_datasets.files import sha256_of
+from sr_datasets.progress import Bar, Progress, Silent
+from sr_datasets.recipe import Recipe
+from sr_datasets.remotes import Place, retried
+from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, SetInfo, read_set, set_json
+from sr_datasets.shards.verify import verify_set
+from sr_datasets.terms import licenses_of
+
+_logger = logging.getLogger(__name__)
+
+MARKER_NAME: Final = ".sr-data-push.json"
+"""Stands in a place while a push is under way: what is pushed there."""
+PLAN_NAME: Final = "sr-plan.json"
+"""What ``sr-data.json`` says, in a place that has no pixels."""
+RECIPE_NAME: Final = "recipe.yaml"
+LOCK_NAME: Final = "recipes.lock"
+
+_MOST_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What a push did."""
+
+    place: str
+    """Where it went, without passwords."""
+    content_digest: str
+    """The set's name by content."""
+    files: tuple[str, ...]
+    """Every file that is there now, in the order in which they went."""
+    sent: int
+    """How many of them were sent."""
+    present: int
+    """How many were there already, from an earlier push of the same set."""
+    size_bytes: int
+    """Bytes of all files."""
+    pixels: bool
+    """Whether shards are among them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain JSON values."""
+        return {
+            "place": self.place,
+            "content_digest": self.content_digest,
+            "files": list(self.files),
+            "sent": self.sent,
+            "present": self.present,
+            "size_bytes": self.size_bytes,
+            "pixels": self.pixels,
+        }
+
+
+def push_set(
+    set_dir: Path, address: str, *, recipe_only: bool = False, progress: Progress | None = None
+) -> PushReport:
+    """Copy a finished set to a place, verify it there, and write ``sr-data.json`` last.
+
+    The set is verified first. Each file is read back and hashed after it was sent. A push that was interrupted, however,
+    goes on where it was when it is run again; until it has ended, the place is no set.
+
+    Args:
+        set_dir: Folder of the set.
+        address: A folder, or an address such as ``s3://bucket/set`` (``remotes.Place``).
+        recipe_only: Push the recipe, the list of clips, the plan of every row and the digests, and no pixels.
+        progress: Where to report, silent by default.
+
+    Raises:
+        ShardError: The set is not finished or is damaged.
+        TermsError: A licence does not let patches be passed on; not with ``recipe_only``.
+        RemoteError: The place holds something else, refuses, is full, or cannot be reached.
+    """
+    progress = progress or Silent()
+    info = read_set(set_dir)
+    if problems := verify_set(set_dir):
+        raise ShardError(
+            f"{set_dir} is damaged, so nothing was pushed:\n  {_listed(problems)}\nBuild or copy it again."
+        )
+    place = Place(address)
+    if recipe_only:
+        with tempfile.TemporaryDirectory(prefix="sr-data-push-") as made:
+            names = _write_plan(Path(made), set_dir, info)
+            return _copy(Path(made), names, info, place, progress, pixels=False)
+    require_grant(set_dir, info)
+    cards = [name for name in (CARD_NAME, CROISSANT_NAME) if (set_dir / name).is_file()]
+    shards = [f"{DATA_DIR}/{shard.name}" for shard in info.shards]
+    return _copy(set_dir, [*shards, *cards, INDEX_NAME, SET_NAME], info, place, progress, pixels=True)
+
+
+def require_grant(set_dir: Path, info: SetInfo) -> None:
+    """Make sure that every clip's licence lets patches of it be passed on.
+
+    Raises:
+        TermsError: One does not, or does not say so; the message names the sources and what to do.
+    """
+    names = [(clip.source, clip.clip) for clip in info.inputs]
+    names += [(clip.lr.source, clip.lr.clip) for clip in info.inputs if clip.lr is not None]
+    counts: dict[tuple[str, str, str], int] = {}
+    for (source, _), license in zip(names, licenses_of(names), strict=True):
+        if license.redistribute_derived != "yes":
+            key = (source, license.name, license.redistribute_derived)
+            counts[key] = counts.get(key, 0) + 1
+    if counts:
+        lines = [
+            f"{source}: {count} clip{'s' if count > 1 else ''}, licence: {name} (redistribute_derived: {answer})"
+            for (source, name, answer), count in counts.items()
+        ]
+        raise TermsError(
+            f"{set_dir} was not pushed: these licences do not let patches be passed on, or do not say whether:\n"
+            f"  {_listed(lines)}\n"
+            "Ask the publisher, and note a grant in a manifest of your own (redistribute_derived: yes; --manifest FILE). Or "
+            "build without these clips. Or push what others build the same set from, without pixels: --recipe-only."
+        )
+
+
+def _write_plan(folder: Path, set_dir: Path, info: SetInfo) -> list[str]:
+    """Write what is pushed in place of pixels, and return the names in the order in which they go."""
+    recipe = Recipe.model_validate(info.recipe)
+    text = yaml.safe_dump(
+        recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
+    )
+    if Recipe.model_validate(yaml.safe_load(text)) != recipe:
+        raise RecipeError(
+            f"{set_dir}: its recipe cannot be written as YAML. Push the recipe's own file beside the set."
+        )
+    (folder / RECIPE_NAME).write_text(text)
+    clips = [
+        LockedClip(source=clip.source, clip=clip.clip, split=clip.split, sha256=clip.sha256)
+        for clip in info.inputs
+    ]
+    write_recipe_lock(folder / LOCK_NAME, recipe, clips)
+    (folder / INDEX_NAME).write_bytes((set_dir / INDEX_NAME).read_bytes())
+    (folder / CARD_NAME).write_text(readme_of(gather(set_dir, info), pixels=False))
+    (folder / PLAN_NAME).write_bytes(set_json(info))
+    return [RECIPE_NAME, LOCK_NAME, CARD_NAME, INDEX_NAME, PLAN_NAME]
+
+
+def _copy(
+    folder: Path, names: Sequence[str], info: SetInfo, place: Place, progress: Progress, *, pixels: bool
+) -> PushReport:
+    """Send files in order, each verified before the next; the last one makes the place what it is."""
+    sizes = {name: (folder / name).stat().st_size for name in names}
+    last = names[-1]
+    marker = json.dumps({"pushing": hashlib.sha256((folder / last).read_bytes()).hexdigest()}).encode()
+    under_way = _check_place(folder, names, place, marker)
+    if not under_way and place.size_of(last) is None:
+        _send(marker, place, MARKER_NAME)
+    sent = 0
+    with progress.bar(f"pushing to {place}", total=sum(sizes.values()), unit="bytes") as bar:
+        for name in names:
+            digest = sha256_of(folder / name)
+            if place.size_of(name) == sizes[name] and _digest_of(place, name) == digest:
+                bar.advance(sizes[name], present=True)
+                continue
+            _send(folder / name, place, name, bar)
+            sent += 1
+            if _digest_of(place, name) != digest:
+                raise RemoteError(
+                    f"{place.shown(name)} is not what was sent there: the place, or the way to it, alters bytes. "
+                    "Run the same command again; if it happens again, choose another place."
+                )
+    try:
+        place.delete(MARKER_NAME)
+    except RemoteError as error:
+        _logger.warning("%s; the set is whole, the marker may stay", error)
+    return PushReport(
+        str(place), info.content_digest, tuple(names), sent, len(names) - sent, sum(sizes.values()), pixels
+    )
+
+
+def _check_place(folder: Path, names: Sequence[str], place: Place, marker: bytes) -> bool:
+    """Refuse a place that holds something else; return whether a push of the same files is under way there."""
+    if place.size_of(MARKER_NAME) is not None:
+        if place.read(MARKER_NAME) != marker:
+            raise RemoteError(
+                f"{place} holds another set, whose push did not finish. Finish that one, delete what is there, or give "
+                "another address."
+            )
+        under_way = True
+    else:
+        under_way = False
+    there = {SET_NAME, PLAN_NAME, *names}
+    other = [name for name in sorted(there) if place.size_of(name) is not None]
+    whole = names[-1] in other and place.read(names[-1]) == (folder / names[-1]).read_bytes()
+    strangers = [
+        f"{DATA_DIR}/{name}" for name in place.names_in(DATA_DIR) if f"{DATA_DIR}/{name}" not in names
+    ]
+    if not under_way and not whole and other:
+        strangers = [*other, *strangers]
+    if strangers:
+        raise RemoteError(
+            f"{place} holds something else: {_listed(strangers)}. Nothing was changed there. Give another address, or "
+            "delete what is there."
+        )
+    return under_way
+
+
+def _send(source: Path | bytes, place: Place, name: str, bar: Bar | None = None) -> None:
+    def _once() -> None:
+        done = 0
+        try:
+            with place.writing(name) as file:
+                for chunk in _chunks(source):
+                    file.write(chunk)
+                    done += len(chunk)
+                    if bar is not None:
+                        bar.advance(len(chunk))
+        except RemoteError:
+            if bar is not None:
+                bar.advance(-done)
+            raise
+
+    retried(_once)
+
+
+def _chunks(source: Path | bytes) -> Iterable[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file:
+        while chunk := file.read(4 << 20):
+            yield chunk
+
+
+def _digest_of(place: Place, name: str) -> str:
+    digest = hashlib.sha256()
+    for chunk in place.chunks(name):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _listed(lines: Sequence[str]) -> str:
+    more = [f"and {len(lines) - _MOST_LISTED} more"] if len(lines) > _MOST_LISTED else []
+    return "\n  ".join([*lines[:_MOST_LISTED], *more])
