@@ -1,9 +1,15 @@
 """Fixtures that every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from browser import Page
+    from selenium.webdriver import Chrome
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +23,22 @@ def real_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder.resolve()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Chrome]":
+    from browser import browsing
+
+    with browsing(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(driver: "Chrome") -> "Iterator[Page]":
+    """Give a page in the browser, and make sure that its console stays empty and that it asks for nothing."""
+    from browser import Page
+
+    shown = Page(driver)
+    yield shown
+    assert shown.console() == [], "the console must stay empty, whatever was done"
+    assert {url for url in shown.requests() if not url.startswith(("file:", "data:", "about:"))} == set()

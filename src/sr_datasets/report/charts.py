@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sr_datasets.inspect import Measures
-from sr_datasets.inspect.measuring import BINS
 
 WIDTH: Final = 320
 HEIGHT: Final = 120
@@ -18,8 +17,8 @@ HEIGHT: Final = 120
 _COLUMNS: Final = 28
 _NAMES: Final = {
     "psnr": ("Bicubic PSNR", "dB"),
-    "si": ("Spatial information, SI", ""),
-    "ti": ("Temporal information, TI", ""),
+    "si": ("Spatial information (SI)", ""),
+    "ti": ("Temporal information (TI)", ""),
     "motion": ("Motion, frame to frame", "levels"),
     "contrast": ("Contrast", "levels"),
 }
@@ -80,7 +79,7 @@ def histograms(
         Curve(split, _outline(samples / samples.sum() / most), rows) for split, samples, rows in shares
     )
     ticks = tuple((level / 256 * WIDTH, str(level)) for level in (16, 64, 128, 192, 235))
-    found.append(Histogram(f"Luma of HR's samples, {BINS} bins", "levels", curves, ticks, ""))
+    found.append(Histogram("Luma of HR's samples", "", curves, ticks, ""))
     return found
 
 

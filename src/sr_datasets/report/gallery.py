@@ -41,11 +41,21 @@ def rows_by_worth(choice: Choice, measures: Measures, concerns: Sequence[Concern
     Wherever it is broken off, the even part is spread over the whole choice.
     """
     told: set[int] = set()
+    rare = len(choice.index) / 2  # what holds for most rows is seen anyway
     psnr = measures.psnr[choice.numbers]
     finite = choice.numbers[np.argsort(np.where(np.isnan(psnr), np.inf, psnr), kind="stable")]
     known = finite[: int((~np.isnan(psnr)).sum())]
-    parts = [one.rows[choice.mask[one.rows]][:_OF_EACH_CONCERN] for one in concerns if one.rows.size]
-    parts += [known[:_OF_EACH_END], known[-_OF_EACH_END:], choice.numbers[_spread(len(choice.numbers))]]
+    named = [
+        one.rows[choice.mask[one.rows]][:_OF_EACH_CONCERN] for one in concerns if 0 < one.rows.size < rare
+    ]
+    # One of each warning, then the next of each, so that little room has something of all.
+    turns = [part[turn : turn + 1] for turn in range(_OF_EACH_CONCERN) for part in named]
+    parts = [
+        *turns,
+        known[:_OF_EACH_END],
+        known[-_OF_EACH_END:],
+        choice.numbers[_spread(len(choice.numbers))],
+    ]
     for part in parts:
         for number in part.tolist():
             if number not in told:

@@ -129,7 +129,8 @@ class _Page:
         names = set(choice.index.column("split").to_pylist())
         self.splits = [*(name for name in _SPLITS if name in names), *sorted(names - set(_SPLITS))]
         self.sources = sorted(set(choice.index.column("source").to_pylist()))
-        self.groups = group_statistics(info, choice.index, measures, choice.mask)
+        groups = group_statistics(info, choice.index, measures, choice.mask)
+        self.groups = sorted(groups, key=lambda group: (group.source, self.splits.index(group.split)))
 
     def render(self, shown: Sequence[Pictured]) -> str:
         environment = page_environment()

@@ -262,8 +262,8 @@
 
   function open(row) {
     at = shown.indexOf(row);
-    show();
     if (!viewer.open) viewer.showModal();
+    show();
   }
 
   function show() {
@@ -276,7 +276,8 @@
       ["luma", row.luma], ["contrast", row.contrast], ["motion", row.motion],
     ].filter(([, said]) => said !== null);
     $("facts").replaceChildren(...told.flatMap(([name, said]) => [el("dt", {}, name), el("dd", {}, String(said))]),
-      ...row.concerns.flatMap((n) => [el("dt", {}, "warning"), el("dd", {}, concernTexts[n])]),
+      // What is said of every row says nothing of this one.
+      ...row.concerns.filter((n) => facts.concerns[n].length < rows.length).flatMap((n) => [el("dt", {}, "see"), el("dd", {}, concernTexts[n])]),
       ...(row.drawn && row.drawn !== "{}" ? [el("dt", {}, "drawn"), el("dd", { class: "drawn", tabindex: "0" }, row.drawn)] : []));
     $("before").disabled = at === 0;
     $("after").disabled = at === shown.length - 1;
@@ -286,12 +287,25 @@
     pictures(row).then((of) => {
       if (row !== shown[at]) return;
       now = of;
-      const zoom = Math.max(1, Math.round(640 / of.hr.width));
-      $("canvas").width = of.hr.width * zoom;
-      $("canvas").height = of.hr.height * zoom;
+      fit();
       draw();
     });
   }
+
+  /* Makes the picture as large as the room allows; its pixels are drawn as squares. */
+  function fit() {
+    if (now === null) return;
+    const { width, height } = now.hr;
+    const narrow = window.innerWidth <= 860;
+    const room = viewer.clientWidth - (narrow ? 28 : 340);
+    const tall = window.innerHeight * (narrow ? 0.55 : 1) - (narrow ? 0 : 230);
+    const scale = Math.max(0.1, Math.min(room / width, Math.max(160, tall) / height));
+    const zoom = Math.max(1, Math.ceil(scale));
+    $("canvas").width = width * zoom;
+    $("canvas").height = height * zoom;
+    $("stage").parentElement.style.width = `${Math.floor(width * scale)}px`;
+  }
+  window.addEventListener("resize", () => { if (viewer.open) { fit(); draw(); } });
 
   function draw() {
     if (now === null) return;
