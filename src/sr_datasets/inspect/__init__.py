@@ -1,8 +1,9 @@
 """What a shard set says of itself, whether its files are whole, what its pixels are like, how two sets differ."""
 
 from sr_datasets.inspect.choosing import Choice, choose_rows
-from sr_datasets.inspect.comparing import Comparison, compare_sets
+from sr_datasets.inspect.comparing import compare_sets
 from sr_datasets.inspect.concerns import Concern, find_concerns
+from sr_datasets.inspect.difference import Comparison
 from sr_datasets.inspect.measuring import Measures, measure_set
 from sr_datasets.inspect.provenance import (
     ClipOrigin,

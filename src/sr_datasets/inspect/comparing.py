@@ -1,11 +1,8 @@
-"""How two sets differ: recipe, clips, rows, pixels, packages; and in one sentence why a PSNR may have changed."""
+"""How two sets differ: recipe, clips, rows, pixels, packages; found row by row."""
 
-import json
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sr_datasets.inspect.difference import Comparison, PixelDifference
+from sr_datasets.inspect.explaining import MISSING
 from sr_datasets.inspect.rows import read_index
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.sets import DATA_DIR, SetInfo, read_set
 
-_WORDS: Final = ("id", "title", "description", "format")
-"""Fields of a recipe that decide no pixel."""
 _PLACE: Final = ("frame_indices", "top", "left")
 _TAGS: Final = (
     "matrix",
@@ -54,165 +51,6 @@ _ASPECTS: Final[dict[str, Sequence[str]]] = {
     "draws": ("drawn",),
 }
 """What two rows of one id may differ in, and the columns that tell."""
-
-_MISSING = "(not there)"
-
-
-@dataclass(frozen=True, slots=True)
-class PixelDifference:
-    """How the HR, or the LR, of rows that both sets have differs."""
-
-    rows: int
-    """Rows with any other sample."""
-    compared: int
-    """Rows of the same shape in both."""
-    samples: int
-    """Samples that differ."""
-    of_samples: int
-    """Samples of the rows that differ."""
-    largest: int
-    """Largest absolute difference of two samples."""
-    psnr: float
-    """dB between both over the rows that differ; infinite when none does."""
-    first: str
-    """Id of the first row that differs; empty when none does."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return {
-            "rows": self.rows,
-            "compared": self.compared,
-            "samples": self.samples,
-            "of_samples": self.of_samples,
-            "largest": self.largest,
-            "psnr": None if math.isinf(self.psnr) else round(self.psnr, 3),
-            "first": self.first,
-        }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
-    """What differs between two sets, A and B."""
-
-    paths: tuple[Path, Path]
-    """Their folders."""
-    digests: tuple[str, str]
-    """Their content digests."""
-    num_rows: tuple[int, int]
-    """Rows of each."""
-    recipe: dict[str, tuple[object, object]]
-    """Fields of the recipe that differ, by path such as ``degradation.kind``."""
-    clips: dict[str, tuple[str, str]]
-    """Clips that differ: ``source/clip``, and what each set has: a split and digest, or nothing."""
-    only: tuple[tuple[str, ...], tuple[str, ...]]
-    """Ids of rows that only A has, and only B."""
-    both: int
-    """Rows that both have."""
-    aspects: dict[str, tuple[int, str]]
-    """Of those, how many differ in an aspect (``split``, ``place``, ``colour`` ...), and the first one's id."""
-    examples: dict[str, tuple[object, object]]
-    """For each aspect what A and B have in the first row."""
-    hr: PixelDifference
-    """How HR differs."""
-    lr: PixelDifference
-    """How LR differs."""
-    packages: dict[str, tuple[str, str]]
-    """Packages of other versions."""
-
-    @property
-    def equal(self) -> bool:
-        """Whether both have the same rows with the same facts and the same pixels, whatever made them."""
-        return not (any(self.only) or self.aspects or self.hr.rows or self.lr.rows)
-
-    @property
-    def sentence(self) -> str:
-        """Why a PSNR may have changed, in one plain sentence."""
-        return _sentence(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the comparison as plain JSON values."""
-        return {
-            "paths": [str(path) for path in self.paths],
-            "content_digests": list(self.digests),
-            "rows": list(self.num_rows),
-            "equal": self.equal,
-            "sentence": self.sentence,
-            "recipe": {name: list(values) for name, values in self.recipe.items()},
-            "clips": {name: list(values) for name, values in self.clips.items()},
-            "only_in_a": list(self.only[0]),
-            "only_in_b": list(self.only[1]),
-            "in_both": self.both,
-            "differ": {
-                name: {
-                    "rows": count,
-                    "first": first,
-                    "a": self.examples[name][0],
-                    "b": self.examples[name][1],
-                }
-                for name, (count, first) in self.aspects.items()
-            },
-            "hr": self.hr.to_json(),
-            "lr": self.lr.to_json(),
-            "packages": {name: list(values) for name, values in self.packages.items()},
-        }
-
-    def to_text(self) -> str:
-        """Return the comparison as text of at most 80 columns where names allow it."""
-        lines = [
-            _wrapped("A", f"{self.paths[0]}: {self.num_rows[0]} rows, content {self.digests[0][:16]}"),
-            _wrapped("B", f"{self.paths[1]}: {self.num_rows[1]} rows, content {self.digests[1][:16]}"),
-        ]
-        lines += _section(
-            "recipe", [f"{name}: {_short(a)} -> {_short(b)}" for name, (a, b) in self.recipe.items()]
-        )
-        lines += _section(
-            "clips", [f"{name}: {a or _MISSING} -> {b or _MISSING}" for name, (a, b) in self.clips.items()]
-        )
-        rows = [f"{self.both} in both, {len(self.only[0])} only in A, {len(self.only[1])} only in B"]
-        for side, ids in zip("AB", self.only, strict=True):
-            if ids:
-                rows.append(f"only in {side}: {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}")
-        for name, (count, first) in self.aspects.items():
-            a, b = self.examples[name]
-            rows.append(f"other {name} in {count} rows, such as {first}: {_short(a)} -> {_short(b)}")
-        lines += _section("rows", rows)
-        lines += _section(
-            "pixels", [f"{name}: {_pixels(found)}" for name, found in (("HR", self.hr), ("LR", self.lr))]
-        )
-        lines += _section("packages", [f"{name}: {a} -> {b}" for name, (a, b) in self.packages.items()])
-        return "\n".join([*lines, "", textwrap.fill(self.sentence, 80, break_long_words=False)])
-
-
-def _wrapped(label: str, text: str) -> str:
-    return textwrap.fill(
-        f"{label:10}{text}", 80, subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _section(label: str, facts: Sequence[str], *, most: int = 12) -> list[str]:
-    if not facts:
-        return [_wrapped(label, "no difference")]
-    shown = list(facts[:most])
-    if len(facts) > most:
-        shown.append(f"and {len(facts) - most} more (--json shows all)")
-    return [_wrapped(label if not number else "", fact) for number, fact in enumerate(shown)]
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _pixels(found: PixelDifference) -> str:
-    if not found.compared:
-        return "nothing to compare: no row of one shape in both"
-    if not found.rows:
-        return f"equal in all {found.compared} rows"
-    share = found.samples / found.of_samples
-    return (
-        f"{found.rows} of {found.compared} rows differ, in {found.samples} samples of theirs ({share:.1%}), by at most "
-        f"{found.largest}; PSNR between them {found.psnr:.2f} dB; first {found.first}"
-    )
 
 
 def compare_sets(a: Path, b: Path, *, progress: Progress | None = None) -> Comparison:
@@ -253,7 +91,7 @@ def compare_sets(a: Path, b: Path, *, progress: Progress | None = None) -> Compa
         hr=hr,
         lr=lr,
         packages={
-            name: (infos[0].packages.get(name, _MISSING), infos[1].packages.get(name, _MISSING))
+            name: (infos[0].packages.get(name, MISSING), infos[1].packages.get(name, MISSING))
             for name in sorted(infos[0].packages.keys() | infos[1].packages.keys())
             if infos[0].packages.get(name) != infos[1].packages.get(name)
         },
@@ -266,7 +104,7 @@ def _differences(a: object, b: object, at: str = "") -> dict[str, tuple[object, 
         found: dict[str, tuple[object, object]] = {}
         for name in [*a, *(name for name in b if name not in a)]:
             found |= _differences(
-                a.get(name, _MISSING), b.get(name, _MISSING), f"{at}.{name}" if at else str(name)
+                a.get(name, MISSING), b.get(name, MISSING), f"{at}.{name}" if at else str(name)
             )
         return found
     return {} if a == b else {at: (a, b)}
@@ -389,96 +227,3 @@ def _compare_pixels(
             lr.add(name, lr_a, lr_b, depths[a])
             bar.advance(1)
     return hr.result(), lr.result()
-
-
-def _sentence(found: Comparison) -> str:
-    """Name the strongest reason first: other rows, then other HR, then other LR; what made them where it is known."""
-    causes = {name: values for name, values in found.recipe.items() if name.split(".")[0] not in _WORDS}
-    if found.equal:
-        other = " (recipe or packages differ, yet nothing came of it)" if causes or found.packages else ""
-        return (
-            f"Both sets hold the same rows with the same pixels{other}: if your PSNR changed, the reason lies outside "
-            "of them, in training, in its seed or in the protocol of the measurement."
-        )
-    if not found.both:
-        return f"The sets share no row{_because(causes)}: a PSNR of one says nothing about the other."
-    if "shape" in found.aspects:
-        one, two = (_words(side) for side in found.examples["shape"])
-        return (
-            f"Your PSNR changed since patches are of another kind ({one} in A, {two} in B){_because(causes)}."
-        )
-    if "split" in found.aspects:
-        count, _ = found.aspects["split"]
-        return (
-            f"Your PSNR changed since {count} rows lie in another split{_because(causes, 'split', 'seed')}: training "
-            "and measuring saw other pictures."
-        )
-    changed = [name for name, (one, two) in found.clips.items() if one and two]
-    if found.hr.rows and changed:
-        return (
-            f"Your PSNR changed since {len(changed)} clip{'' if len(changed) == 1 else 's'} ({changed[0]}"
-            f"{' and others' if len(changed) > 1 else ''}) had other bytes: HR itself differs in {found.hr.rows} rows."
-        )
-    if "place" in found.aspects:
-        count, _ = found.aspects["place"]
-        return (
-            f"Your PSNR changed since {count} rows were cut elsewhere, at another frame or position"
-            f"{_because(causes, 'sampling', 'seed')}."
-        )
-    if found.hr.rows:
-        return (
-            f"Your PSNR changed since HR itself differs in {found.hr.rows} of {found.both} rows (PSNR between both "
-            f"{found.hr.psnr:.1f} dB){_because(causes, 'color', 'rgb_from_yuv', 'hr', packages=found.packages)}: the "
-            "target is another one."
-        )
-    if found.lr.rows:
-        return (
-            f"Your PSNR changed since the same HR got another LR in {found.lr.rows} of {found.both} rows "
-            f"({found.lr.psnr:.1f} dB between them){_because(causes, 'degradation', 'seed', packages=found.packages)}: "
-            "a network that learnt one is measured on the other."
-        )
-    if any(found.only):
-        gone, new = map(len, found.only)
-        return (
-            f"The {found.both} rows of both sets are the same; A has {gone} more that B lacks, B {new} that A lacks"
-            f"{_because(causes)}: your PSNR may have changed since it is the mean of other rows, or learnt from them."
-        )
-    names = ", ".join(found.aspects)
-    return (
-        f"Pixels are the same and only what rows say of themselves differs ({names}): your PSNR did not change because "
-        "of the sets."
-    )
-
-
-def _words(side: object) -> str:
-    return (
-        ", ".join(f"{name} {value}" for name, value in side.items()) if isinstance(side, dict) else str(side)
-    )
-
-
-def _because(
-    causes: Mapping[str, tuple[object, object]],
-    *rooms: str,
-    packages: Mapping[str, tuple[str, str]] | None = None,
-) -> str:
-    """Say which recipe fields account for it: those of the rooms that it depends on first."""
-    likely = [name for name in causes if not rooms or name.split(".")[0] in rooms]
-    kinds = {name.split(".")[0] for name in likely if name.endswith(".kind")}
-    likely = [name for name in likely if name.endswith(".kind") or name.split(".")[0] not in kinds]
-    # A field that one set does not have says little: it may be younger than the set.
-    likely.sort(
-        key=lambda name: (
-            _MISSING in causes[name],
-            rooms.index(name.split(".")[0]) if rooms else 0,
-        )
-    )
-    if likely:
-        told = [
-            f"{name} is {_short(causes[name][0])} in A and {_short(causes[name][1])} in B"
-            for name in likely[:2]
-        ]
-        return f", because {' and '.join(told)}"
-    if packages:
-        name, (one, two) = next(iter(packages.items()))
-        return f", though the recipe says the same: {name} was {one} and is {two}"
-    return ""
