@@ -136,7 +136,9 @@ class Recipe(Model):
         if self.storage == "png" and self.color == "yuv420":
             raise ValueError("storage: png has no 4:2:0 planes: take zstd or raw, or color: y or rgb")
         if self.storage == "png" and isinstance(self.degradation, NoLr):
-            raise ValueError("storage: png has no picture without samples, which LR of degradation: none is: take zstd or raw")
+            raise ValueError(
+                "storage: png has no picture without samples, which LR of degradation: none is: take zstd or raw"
+            )
         return self
 
     @model_validator(mode="after")

@@ -45,13 +45,16 @@ def verify_set(set_dir: Path) -> list[str]:
     for path in sorted((set_dir / DATA_DIR).glob("*.parquet")):
         if path.name not in known:
             problems.append(f"{path}: {SET_NAME} does not know this file: move it out of {DATA_DIR}/")
+    damaged: list[str] = []
     for shard in info.shards:
         path = set_dir / DATA_DIR / shard.name
-        if trusted:
-            problems += verify_shard(path, shard)
-        else:
-            problems += verify_shard(path) or _other_line(set_dir, shard)
+        damaged += verify_shard(path, shard if trusted else None)
+        if not trusted and not damaged:
+            problems += _other_line(set_dir, shard)
+    problems += damaged
     problems += _verify_index(set_dir, info, trusted=trusted)
+    if not trusted and not damaged:
+        problems += _other_recipes(set_dir, info)
     if not problems:
         summaries = [summarize_shard(set_dir / DATA_DIR / shard.name) for shard in info.shards]
         if set_digest((shard.split, shard.group_digests) for shard in summaries) != info.content_digest:
