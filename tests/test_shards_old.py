@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from made import made_store
 
-from sr_datasets.build import rederive_set
+from sr_datasets.build import build_pairs, rederive_set
 from sr_datasets.errors import ShardError
 from sr_datasets.forget import forget
 from sr_datasets.inspect import describe_row, inspect_set
+from sr_datasets.recipe import Recipe
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import SCHEMA
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, read_set
@@ -122,3 +123,13 @@ def test_a_newer_version_of_a_set_or_shard_is_refused(old):
     pq.write_table(data.replace_schema_metadata({"sr-datasets.format": "3"}), path)
     with pytest.raises(ShardError, match="has shard format 3; this sr-datasets reads up to 2"):
         ShardReader(path).pixels(0)
+
+
+def test_the_same_recipe_has_the_same_content_digest_today(tmp_path, monkeypatch):
+    store = made_store(tmp_path, monkeypatch)
+    recipe = Recipe.model_validate(read_set(OLD).recipe)
+
+    for storage in ("raw", "zstd", "png"):
+        out_dir = tmp_path / storage
+        report = build_pairs(recipe.model_copy(update={"storage": storage}), out_dir=out_dir, store=store)
+        assert report.content_digest == DIGEST
