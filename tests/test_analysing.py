@@ -285,7 +285,7 @@ def test_a_clip_that_cannot_be_read_ends_the_choice_or_is_left_out(scenes: Store
         ("clip2", True),
     ]
     report = build_pairs(recipe, out_dir=tmp_path / "out", store=scenes, on_error="skip")
-    assert [(clip.clip, "clip1" in clip.reason) for clip in report.failed] == [("clip1", True)]
+    assert [(clip.clip, "FRAME" in clip.reason) for clip in report.failed] == [("clip1", True)]
     assert read_set(tmp_path / "out").rows == sum(pair.num_rows for pair in chosen.pairs)
 
 
@@ -414,3 +414,15 @@ def test_pyscenedetect_finds_the_cuts_of_plain_clips(scenes: Store, tmp_path: Pa
 
     assert np.flatnonzero(found.cut).tolist() == [9]
     assert "pyscenedetect" in analysis_paths(scenes, scenes.get("made", "clip0").sha256)[0].name
+
+
+def test_an_analysis_of_another_clip_is_made_again(scenes: Store, tmp_path: Path):
+    recipe = with_sampling(tmp_path, f"{UNIFORM}, window: 3")
+    before = build_pairs(recipe, out_dir=tmp_path / "before", store=scenes).content_digest
+    one, other = sorted((scenes.root / ".analysis").iterdir())[:2]
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+
+    assert build_pairs(recipe, out_dir=tmp_path / "after", store=scenes).content_digest == before
+    assert one.read_bytes() == kept

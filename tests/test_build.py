@@ -423,5 +423,5 @@ def test_a_description_whose_recipe_was_edited_is_found(store: Store, tmp_path: 
     path = tmp_path / "set/sr-data.json"
     path.write_text(path.read_text().replace('"scale": 3', '"scale": 4'))
 
-    with pytest.raises(SrDataError, match="its recipe is not the one"):
+    with pytest.raises(SrDataError, match=r"sr-data\.json: altered"):
         inspect_set(tmp_path / "set")

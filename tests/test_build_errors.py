@@ -1,14 +1,17 @@
 """Clips that fail, dry runs and reports of a build."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from made import made_store, recipe_of
+from made import RECIPE, made_store, recipe_of
 
 from sr_datasets.build import REPORT_NAME, build_pairs, estimate_build
-from sr_datasets.errors import BuildError, StoreError
+from sr_datasets.build.checking import unpublished_scale
+from sr_datasets.errors import BuildError, DecodeError, StoreError
 from sr_datasets.inspect import inspect_set
+from sr_datasets.recipe import BdSpmc
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.sets import read_set
 
@@ -60,7 +63,7 @@ def test_a_clip_left_out_moves_no_other_row_and_is_named_with_the_reason(store, 
 
     (failed,) = report.failed
     assert (failed.source, failed.clip) == ("made", "clip1")
-    assert "made/clip1" in failed.reason
+    assert "FRAME" in failed.reason
     assert str(tmp_path) not in failed.reason
     left = rows_of(tmp_path / "out")
     assert set(whole) - set(left) == {name for name in whole if "/clip1/" in name}
@@ -174,3 +177,61 @@ def test_strict_color_takes_clips_whose_manifest_declares_every_fact(store, tmp_
 
     for row in rows_of(tmp_path / "out").values():
         assert (row.matrix, row.matrix_from, row.siting_from) == ("bt709", "declared", "declared")
+
+
+@pytest.mark.parametrize("color", ["y", "yuv420"])
+def test_a_degradation_that_cannot_take_the_colour_names_recipe_and_clip(store, tmp_path, color):
+    recipe = recipe_of(tmp_path, text=RECIPE + "degradation: comisr-crf25\n", color=color)
+
+    for run in (
+        lambda: estimate_build(recipe, store=store),
+        lambda: build_pairs(recipe, out_dir=tmp_path / "out", store=store),
+    ):
+        with pytest.raises(BuildError, match=rf"recipe made: .* made/clip0 \({color}, 8 bits\): .*4:4:4"):
+            run()
+
+
+def test_a_damaged_description_is_written_anew_by_the_same_build(store, tmp_path):
+    recipe = recipe_of(tmp_path)
+    first = build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+    (tmp_path / "out" / "sr-data.json").write_text("{")
+
+    again = build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+
+    assert again.num_reused == again.num_shards
+    assert again.content_digest == first.content_digest
+    (tmp_path / "out" / "sr-data.json").write_text("{")
+    with pytest.raises(BuildError, match="damaged"):
+        build_pairs(recipe_of(tmp_path, seed=9), out_dir=tmp_path / "out", store=store)
+
+
+def test_a_stray_shard_among_ours_is_named(store, tmp_path):
+    recipe = recipe_of(tmp_path)
+    build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+    shard = min((tmp_path / "out" / "data").glob("*.parquet"))
+    shutil.copy(shard, shard.with_name("train-00009-of-00099.parquet"))
+
+    with pytest.raises(BuildError, match=r"train-00009-of-00099\.parquet"):
+        build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+
+
+def test_an_interlaced_clip_is_left_out_with_the_others_that_fail(store, tmp_path):
+    record = store.find("made", "clip3")
+    store.put(
+        record.model_copy(
+            update={"info": record.info.model_copy(update={"scan": "interlaced", "scan_from": "detected"})}
+        )
+    )
+    with pytest.raises(DecodeError, match="interlaced"):
+        build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
+
+    report = build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store, on_error="skip")
+
+    assert [(clip.clip, "interlaced" in clip.reason) for clip in report.failed] == [("clip3", True)]
+    assert not report.failed[0].reason.startswith("made/clip3: made/clip3")
+
+
+def test_a_scale_that_no_paper_has_is_told(store, tmp_path):
+    assert "x4" in unpublished_scale(recipe_of(tmp_path, degradation=BdSpmc(), scale=2))
+    assert unpublished_scale(recipe_of(tmp_path, degradation=BdSpmc(), scale=4)) == ""
+    assert unpublished_scale(recipe_of(tmp_path)) == ""

@@ -46,6 +46,33 @@ def test_every_row_comes_out_equal_from_its_clip(store, tmp_path, degradation):
     assert report.missing_clips == []
 
 
+@pytest.mark.parametrize("hr_frames", ["centre", "all"])
+def test_windows_of_frames_are_made_of_the_stored_hr_too(store, tmp_path, hr_frames):
+    sampling = UniformSampling(lr_size=12, window=3, hr_frames=hr_frames)
+    build_pairs(recipe_of(tmp_path, sampling=sampling), out_dir=tmp_path / "out", store=store)
+    place = 1 if hr_frames == "centre" else 2
+
+    report = rederive_set(tmp_path / "out", store=Store(tmp_path / "empty"))
+    assert report.ok
+    assert report.from_hr == 150
+
+    def flip(row):
+        row.lr[place, 0, 6, 6] ^= 1
+
+    rewrite(min((tmp_path / "out" / "data").glob("*.parquet")), flip)
+    assert len(rederive_set(tmp_path / "out", store=Store(tmp_path / "empty")).different) == 1
+
+
+def test_a_damaged_index_is_no_success(store, tmp_path):
+    build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
+    (tmp_path / "out" / "index.parquet").unlink()
+
+    report = rederive_set(tmp_path / "out", store=store)
+
+    assert not report.ok
+    assert "index.parquet" in report.to_text()
+
+
 def test_one_altered_sample_is_found_with_its_row(store, tmp_path):
     build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
     changed = []

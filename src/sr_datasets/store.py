@@ -288,8 +288,8 @@ class Store:
                     found.append(f"{path} has SHA-256 {sha256}, its record says {file.sha256}")
                 elif not full and stat.st_mtime_ns != file.mtime_ns:
                     found.append(
-                        f"{path} was modified after it was brought in (sr-data verify --full tells whether its bytes "
-                        "are the same)"
+                        f"{path} was modified after it was brought in (a copy may be: sr-data verify --full takes it "
+                        "again when its bytes are the same)"
                     )
             except FileNotFoundError:
                 found.append(f"{path} is missing")

@@ -15,6 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
+from sr_datasets.build.checking import check_degradation, unpublished_scale
 from sr_datasets.build.choosing import Chosen, choose_pairs
 from sr_datasets.build.cutting import ShardResult, build_shard, iter_groups
 from sr_datasets.build.estimating import BuildEstimate, estimate_build
@@ -166,7 +167,10 @@ def build_pairs(
     start = perf_counter()
     chosen = choose_pairs(recipe, store, lock=lock, workers=workers, on_error=on_error, progress=progress)
     pairs = with_lr(recipe, chosen.pairs, store)
-    _check_facts(recipe, pairs, store, strict_color=strict_color)
+    check_degradation(recipe, pairs)
+    _check_facts(recipe, pairs, store, strict_color=strict_color, on_error=on_error)
+    if warning := unpublished_scale(recipe):
+        progress.log(f"{recipe.id}: {warning}")
     spoilt = [pair.name for pair in pairs if pair.clip.pristine == "no"]
     if spoilt and recipe.hr.downscale == 1:
         progress.log(
@@ -228,12 +232,22 @@ def build_pairs(
     return report
 
 
-def _check_facts(recipe: Recipe, pairs: Sequence[PairPlan], store: Store, *, strict_color: bool) -> None:
-    """Refuse clips that are interlaced, or of which a fact is guessed, before anything is made."""
+def _check_facts(
+    recipe: Recipe,
+    pairs: Sequence[PairPlan],
+    store: Store,
+    *,
+    strict_color: bool,
+    on_error: Literal["fail", "skip"],
+) -> None:
+    """Refuse clips that are interlaced, or of which a fact is guessed, before anything is made.
+
+    Where clips that fail are left out, their shards leave the interlaced ones out.
+    """
     problems = []
     for pair in pairs:
         info = with_declared(pair.record.info, pair.clip)
-        if recipe.interlaced == "refuse":
+        if recipe.interlaced == "refuse" and on_error == "fail":
             refuse_interlaced(store.path_of(pair.record), info)
         if strict_color:
             guesses = guessed_facts(info, recipe.color, rgb_from_yuv=recipe.rgb_from_yuv)

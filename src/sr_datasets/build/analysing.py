@@ -144,7 +144,7 @@ class AnalysisTask:
     def kept(self) -> Analysis | None:
         """Return the analysis that is kept, or None if there is none that is whole."""
         try:
-            return _load(self.path, self.record.info)
+            return _load(self.path, self.record)
         except FileNotFoundError:
             return None
         except _DAMAGED as error:
@@ -177,8 +177,8 @@ class AnalysisTask:
             _logger.warning("%s: the analysis of %s is not kept", error, self.record.clip)
             memory = io.BytesIO()
             self._write(memory)
-            return _load(memory, self.record.info)
-        return _load(self.path, self.record.info)
+            return _load(memory, self.record)
+        return _load(self.path, self.record)
 
     def _write(self, target: Path | io.BytesIO) -> None:
         info = self.record.info
@@ -201,7 +201,7 @@ class AnalysisTask:
                     arrays["cut"] = cuts_by_pyscenedetect(reader.frames(range(info.num_frames)), info)
             for name, values in arrays.items():
                 _put(archive, f"{name}.npy", values)
-            archive.writestr(zipfile.ZipInfo("clip.json"), json.dumps(_facts_of(info)))
+            archive.writestr(zipfile.ZipInfo("clip.json"), json.dumps(_facts_of(self.record)))
 
     def _reader(self) -> ClipReader:
         return open_clip(Store(self.store_root).path_of(self.record), self.record.info, clip=self.clip)
@@ -264,25 +264,25 @@ def _get(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
         return values
 
 
-def _facts_of(info: VideoInfo) -> dict[str, object]:
-    """Return what the frames of a clip are taken for: raw planes are what their manifest says."""
-    return info.model_dump(
-        mode="json", include={"width", "height", "num_frames", "bit_depth", "pixel_format"}
-    )
+def _facts_of(record: ClipRecord) -> dict[str, object]:
+    """Return which bytes were looked at, and what their frames were taken for: raw planes are what their manifest says."""
+    facts = {"width", "height", "num_frames", "bit_depth", "pixel_format"}
+    return {"sha256": record.sha256, **record.info.model_dump(mode="json", include=facts)}
 
 
-def _load(source: Path | io.BytesIO, info: VideoInfo) -> Analysis:
+def _load(source: Path | io.BytesIO, record: ClipRecord) -> Analysis:
     """Read an analysis; every byte is checked (CRC-32 of each member).
 
     Raises:
         FileNotFoundError: There is none.
-        ValueError: It is of other frames, or lacks something; and what ``_DAMAGED`` names.
+        ValueError: It is of another clip or other frames, or lacks something; and what ``_DAMAGED`` names.
     """
+    info = record.info
     with zipfile.ZipFile(source) as archive:
         if broken := archive.testzip():
             raise ValueError(f"{broken} is not what was written")
-        if json.loads(archive.read("clip.json")) != _facts_of(info):
-            raise ValueError("it is of frames of another kind")
+        if json.loads(archive.read("clip.json")) != _facts_of(record):
+            raise ValueError("it is of another clip, or of frames of another kind")
         arrays = {name: _get(archive, f"{name}.npy") for name in _ARRAYS}
         last = _get(archive, _blocks_name((info.num_frames - 1) // FRAMES_AT_ONCE))
     if {len(values) for values in arrays.values()} != {info.num_frames} or last.ndim != 4:

@@ -99,7 +99,10 @@ def build_shard(task: ShardTask) -> ShardResult:
 
 def _without_paths(message: str, store: Store, pair: PairPlan) -> str:
     """Return a message without where the data folder lies: it stands in the shard."""
-    return message.replace(str(store.path_of(pair.record)), pair.name).replace(f"{store.root}/", "")
+    text = message.replace(str(store.path_of(pair.record)), pair.name).replace(f"{store.root}/", "")
+    while text.startswith(f"{pair.name}: "):
+        text = text.removeprefix(f"{pair.name}: ")
+    return text
 
 
 class Stopwatch:

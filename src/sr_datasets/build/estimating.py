@@ -1,10 +1,12 @@
 """What a build would write, and about how long it would take, without writing it."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+from sr_datasets.build.checking import check_degradation
 from sr_datasets.build.choosing import choose_pairs
 from sr_datasets.build.cutting import iter_groups
 from sr_datasets.build.planning import PairPlan, pairs_by_split
@@ -65,6 +67,7 @@ def estimate_build(
     progress = progress or Silent()
     chosen = choose_pairs(recipe, store, lock=lock, workers=workers, progress=progress)
     pairs = with_lr(recipe, chosen.pairs, store)
+    check_degradation(recipe, pairs)
     by_kind: dict[tuple[str, int, int], list[PairPlan]] = defaultdict(list)
     for pair in pairs:
         info = pair.record.info
@@ -93,7 +96,7 @@ def estimate_build(
         num_rows=num_rows,
         num_shards=_num_shards(recipe, pairs),
         size_bytes=num_rows * row_bytes,
-        seconds=seconds / min(workers, _num_shards(recipe, pairs)),
+        seconds=seconds / min(workers, _num_shards(recipe, pairs), os.cpu_count() or 1),
         num_tried=len(tried),
     )
 

@@ -23,6 +23,7 @@ from sr_datasets.shards.sets import (
     SET_NAME,
     InputInfo,
     LrInfo,
+    SetInfo,
     SkippedInput,
     read_set,
     split_of_name,
@@ -92,8 +93,8 @@ def _check_folder(
         raise BuildError(
             f"{out_dir} holds files that no build wrote: {some(sorted(strangers))}. Give --out a new or an empty folder."
         )
-    if (out_dir / SET_NAME).exists():
-        there = read_set(out_dir)
+    there = _described(out_dir)
+    if there is not None:
         other = str(there.recipe.get("id"))
         left_out = {(clip.source, clip.clip) for clip in there.skipped}
         same = (
@@ -103,16 +104,45 @@ def _check_folder(
             # A set of which clips were forgotten keeps its shards' names, though it may have fewer of them.
             and {shard.name for shard in there.shards} == {task.name for task in tasks}
         )
+    elif (out_dir / SET_NAME).exists():
+        other, same = "unknown: its sr-data.json is damaged", False
     elif (out_dir / STATE_NAME).exists():
         state = json.loads((out_dir / STATE_NAME).read_bytes())
         other, same = state["recipe"], state["plan"] == plan
     else:
         other, same = "unknown", not any(out_dir.glob(f"{DATA_DIR}/*"))
-    if not same:
+    if not same and not _is_of_this_build(tasks, out_dir):
         raise BuildError(
             f"{out_dir} holds shards of another build (recipe {other}); this one is {recipe.id}, and the recipe, its "
             "clips or their bytes differ. Give --out another folder, or delete this one."
         )
+    names = {task.name for task in tasks}
+    if stray := [path.name for path in out_dir.glob(f"{DATA_DIR}/*.parquet") if path.name not in names]:
+        raise BuildError(
+            f"{out_dir / DATA_DIR} holds shards that this build does not write: {some(sorted(stray))}. Move them away, "
+            "then run it again."
+        )
+
+
+def _described(out_dir: Path) -> SetInfo | None:
+    try:
+        return read_set(out_dir)
+    except ShardError:
+        return None
+
+
+def _is_of_this_build(tasks: Sequence[ShardTask], out_dir: Path) -> bool:
+    """Tell by the shards alone, where their description is damaged, whether this very build made them all."""
+    digests = {task.name: task.digest() for task in tasks}
+    paths = list(out_dir.glob(f"{DATA_DIR}/*.parquet"))
+    try:
+        for path in paths:
+            with closing(ShardReader(path)) as reader:
+                if reader.metadata.get("plan") != digests.get(path.name):
+                    return False
+    except ShardError:
+        return False
+    return bool(paths)
 
 
 def finished(task: ShardTask) -> ShardResult | None:

@@ -22,6 +22,7 @@ from sr_datasets.recipe.given import NoLr, Provided
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import PIXEL_COLUMNS, Pixels, Row
 from sr_datasets.shards.sets import DATA_DIR, InputInfo, read_set
+from sr_datasets.shards.verify import verify_set
 from sr_datasets.store import Store
 
 _COMPARED = ("sample_id", "frame_indices", "pts", "top", "left", "drawn", "degradation")
@@ -42,13 +43,15 @@ class RederiveReport:
     """One line for each row that came out otherwise: which, and what differs."""
     other_packages: list[str] = field(default_factory=list)
     """Packages and encoders that are of another version than those that made the set."""
+    damaged: list[str] = field(default_factory=list)
+    """What is wrong with the set's files, as ``sr-data inspect --verify`` says it."""
     missing_clips: list[str] = field(default_factory=list)
     """Clips that are not in the store, or there with other bytes."""
 
     @property
     def ok(self) -> bool:
-        """Whether something could be made again, and all of that is equal."""
-        return not self.different and self.from_source + self.from_hr > 0
+        """Whether the set is whole, something could be made again, and all of that is equal."""
+        return not self.different and not self.damaged and self.from_source + self.from_hr > 0
 
     def to_json(self) -> dict[str, object]:
         """Return the report as plain JSON values."""
@@ -60,6 +63,7 @@ class RederiveReport:
             "different": self.different,
             "other_packages": self.other_packages,
             "missing_clips": self.missing_clips,
+            "damaged": self.damaged,
         }
 
     def to_text(self) -> str:
@@ -75,6 +79,12 @@ class RederiveReport:
             lines.append(f"not made again, since their LR needs the clip: {self.unknown} rows")
         if not self.from_source + self.from_hr:
             lines.append("nothing was compared: bring the clips in with sr-data fetch, or name their --store")
+            return "\n".join(lines)
+        if self.damaged and not self.different:
+            lines += [
+                "every sample that was made again is equal, but the set is damaged:",
+                *self.damaged[:_MOST_LISTED],
+            ]
             return "\n".join(lines)
         if self.ok:
             lines.append("every sample that was made again is equal")
@@ -117,7 +127,7 @@ def rederive_set(path: Path, *, store: Store, progress: Progress | None = None) 
             f"{path}: its recipe cannot be followed by this version: {'.'.join(map(str, first['loc']))}: {first['msg']}. "
             f"It was built by sr-datasets {info.packages.get('sr-datasets', 'of another version')}: use that."
         ) from error
-    report = RederiveReport()
+    report = RederiveReport(damaged=verify_set(path))
     here = packages_of(recipe)
     report.other_packages = [
         f"{name}: {there}, here {here.get(name, 'none')}"
@@ -208,20 +218,24 @@ def _from_hr(recipe: Recipe, reader: ShardReader, numbers: range, report: Rederi
         if made is None:
             report.unknown += 1
             continue
-        region, lr = made
         report.from_hr += 1
-        part = _part(recipe, stored, region)
-        if not np.array_equal(part, lr):
-            report.different.append(f"{stored.sample_id}: lr ({_difference(part, lr)})")
+        for number_in_row, region, lr in made:
+            part = _part(recipe, stored, number_in_row, region)
+            if not np.array_equal(part, lr):
+                report.different.append(f"{stored.sample_id}: lr ({_difference(part, lr)})")
+                break
 
 
-def _lr_of_hr(recipe: Recipe, row: Row) -> tuple[Region, Pixels] | None:
-    """Return what the stored HR determines of LR, and where in the LR frame it lies; None for nothing."""
+def _lr_of_hr(recipe: Recipe, row: Row) -> list[tuple[int, Region, Pixels]] | None:
+    """Return what the stored HR determines of LR: of which frame, where in the LR frame, and its pixels; None for nothing."""
     if isinstance(recipe.degradation, Provided | NoLr):
         return None
     degrader = Degrader(recipe.degradation, recipe.scale, bit_depth=row.bit_depth, color=recipe.color)
-    if degrader.scope not in ("window", "crop") or len(row.frame_indices) > 1:
+    num_frames, hr_frames = len(row.frame_indices), row.hr if row.hr.ndim == 4 else row.hr[np.newaxis]
+    if degrader.scope not in ("window", "crop"):
         return None
+    if degrader.scope == "crop" and len(hr_frames) < num_frames:
+        return None  # its frames are degraded together, and not all are here
     inset = 0
     if degrader.scope == "window":
         if degrader.draws:
@@ -236,15 +250,16 @@ def _lr_of_hr(recipe: Recipe, row: Row) -> tuple[Region, Pixels] | None:
     # Far from the frame's border, wherever that is.
     far = (hr.bottom + hr.right + (1 << 20)) * 2 * recipe.scale
     key = (recipe.seed, row.source, row.clip, row.row)
-    (made,), _ = degrader.degrade(
-        [row.hr], at=hr, height=far, width=far, lr=lr, key=key, numbers=row.frame_indices
-    )
-    return lr, made
+    places = range(num_frames) if len(hr_frames) == num_frames else [num_frames // 2]
+    numbers = [row.frame_indices[place] for place in places]
+    made, _ = degrader.degrade(list(hr_frames), at=hr, height=far, width=far, lr=lr, key=key, numbers=numbers)
+    return [(place, lr, pixels) for place, pixels in zip(places, made, strict=True)]
 
 
-def _part(recipe: Recipe, row: Row, region: Region) -> Pixels:
+def _part(recipe: Recipe, row: Row, number: int, region: Region) -> Pixels:
     size = recipe.sampling.lr_size
-    return cut(row.lr, Region(row.top, row.left, size, size), region, color=recipe.color)
+    frame = row.lr[number] if row.lr.ndim == 4 else row.lr
+    return cut(frame, Region(row.top, row.left, size, size), region, color=recipe.color)
 
 
 def _difference(stored: Pixels, made: Pixels) -> str:

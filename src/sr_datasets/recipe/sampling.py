@@ -93,7 +93,7 @@ class Windows(Patches):
 class DrawnPatches(Windows):
     """What samplings that draw patch by patch have in common."""
 
-    patches_per_pair: int = Field(default=30, ge=1)
+    patches_per_pair: int = Field(default=30, ge=1, le=100_000)
     """Patch pairs of each clip."""
     lr_size: int = Field(default=32, ge=1)
     """Side of the LR patch in LR pixels."""
@@ -183,7 +183,7 @@ class TilesSampling(Windows):
 
     kind: Literal["tiles"] = "tiles"
     """Name of the sampling."""
-    windows_per_pair: int = Field(default=30, ge=1)
+    windows_per_pair: int = Field(default=30, ge=1, le=100_000)
     """Windows of each clip, each with its own centre frame."""
     lr_size: int = Field(default=33, ge=1)
     """Side of the LR patch in LR pixels; what is left at the right and bottom is dropped."""
