@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -64,9 +65,10 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
 
 
 class BreakingLine:
-    """Passes bytes to and from a server; the next ``breaks`` large answers end after ``after`` bytes."""
+    """Passes bytes to and from a server; the next ``breaks`` large answers end after ``after`` bytes; every piece waits ``delay`` seconds."""
 
-    def __init__(self, port: int, *, after: int = 3000) -> None:
+    def __init__(self, port: int, *, after: int = 3000, delay: float = 0.0) -> None:
+        self.delay = delay
         self.breaks, self.broken, self.requests, self.after = 0, 0, 0, after
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -92,6 +94,7 @@ class BreakingLine:
         with suppress(OSError):
             while data := source.recv(1024):
                 self.requests += not answers
+                time.sleep(self.delay)
                 passed += len(data)
                 if answers and self.breaks > 0 and passed > self.after:
                     self.breaks -= 1

@@ -13,6 +13,7 @@ import yaml
 
 from sr_datasets.built import LockedClip, write_recipe_lock
 from sr_datasets.card import CARD_NAME, CROISSANT_NAME, gather, readme_of
+from sr_datasets.catalog import load_recipe
 from sr_datasets.errors import RecipeError, RemoteError, ShardError, TermsError
 from sr_datasets.files import sha256_of
 from sr_datasets.progress import Bar, Progress, Silent
@@ -131,14 +132,12 @@ def require_grant(set_dir: Path, info: SetInfo) -> None:
 def _write_plan(folder: Path, set_dir: Path, info: SetInfo) -> list[str]:
     """Write what is pushed in place of pixels, and return the names in the order in which they go."""
     recipe = Recipe.model_validate(info.recipe)
-    text = yaml.safe_dump(
-        recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
-    )
-    if Recipe.model_validate(yaml.safe_load(text)) != recipe:
+    fields = recipe.model_dump(mode="json", exclude_none=True)
+    (folder / RECIPE_NAME).write_text(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
+    if load_recipe(folder / RECIPE_NAME) != recipe:
         raise RecipeError(
-            f"{set_dir}: its recipe cannot be written as YAML. Push the recipe's own file beside the set."
+            f"{set_dir}: its recipe does not come back from YAML. Push the recipe's own file beside the set."
         )
-    (folder / RECIPE_NAME).write_text(text)
     clips = [
         LockedClip(source=clip.source, clip=clip.clip, split=clip.split, sha256=clip.sha256)
         for clip in info.inputs

@@ -331,7 +331,8 @@ def _error_of(error: Exception, where: str, what: str) -> RemoteError:
             f"{where} cannot be {what}: the disk is full. Make room there, then run the same command again.",
             final=True,
         )
-    return RemoteError(f"{where} cannot be {what}: {text}")
+    # A disk of this machine does not come to its senses within seconds.
+    return RemoteError(f"{where} cannot be {what}: {text}", final=not is_address(where))
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
