@@ -48,10 +48,10 @@ def test_its_rows_are_read_with_defaults_for_the_columns_that_came_later():
     assert list(reader.row(1)) == [name for name in SCHEMA.names if name not in ("lr", "hr")]
 
 
-def test_it_is_verified_and_inspected():
-    assert verify_set(OLD) == []
-    assert inspect_set(OLD, verify=True).info.rows == 9
-    assert describe_row(OLD, 0)["chroma_filter"] == "linear"
+def test_it_is_verified_and_inspected(old):
+    assert verify_set(old) == []
+    assert inspect_set(old, verify=True).info.rows == 9
+    assert describe_row(old, 0)["chroma_filter"] == "linear"
 
 
 @pytest.mark.torch
