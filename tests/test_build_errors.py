@@ -6,9 +6,11 @@ import shutil
 import numpy as np
 import pytest
 from made import RECIPE, made_store, recipe_of
+from typer.testing import CliRunner
 
 from sr_datasets.build import REPORT_NAME, build_pairs, estimate_build
 from sr_datasets.build.checking import unpublished_scale
+from sr_datasets.cli.main import app
 from sr_datasets.errors import BuildError, DecodeError, StoreError
 from sr_datasets.inspect import inspect_set
 from sr_datasets.recipe import BdSpmc
@@ -235,3 +237,15 @@ def test_a_scale_that_no_paper_has_is_told(store, tmp_path):
     assert "x4" in unpublished_scale(recipe_of(tmp_path, degradation=BdSpmc(), scale=2))
     assert unpublished_scale(recipe_of(tmp_path, degradation=BdSpmc(), scale=4)) == ""
     assert unpublished_scale(recipe_of(tmp_path)) == ""
+
+
+def test_a_recipe_whose_chain_cannot_take_its_colour_is_found_by_the_check(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(RECIPE.replace("id: made", "id: wrong") + "degradation: comisr-crf25\n")
+
+    result = CliRunner().invoke(app, ["manifest", "check", str(path)])
+
+    assert result.exit_code == 1
+    assert "recipe wrong: its degradation cannot be made in colour y" in str(result.exception)
+    path.write_text(path.read_text().replace("color: y", "color: rgb"))
+    assert CliRunner().invoke(app, ["manifest", "check", str(path)]).exit_code == 0

@@ -41,6 +41,28 @@ def check_degradation(recipe: Recipe, pairs: Sequence[PairPlan]) -> None:
             ) from error
 
 
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a degradation that cannot take the recipe's colour at any depth, whatever the clips are.
+
+    Raises:
+        BuildError: A step cannot, or an encoder is not in this build of PyAV.
+    """
+    if isinstance(recipe.degradation, Provided | NoLr):
+        return
+    problems = []
+    for depth in (8, 10, 12, 16):
+        try:
+            Degrader(recipe.degradation, recipe.scale, bit_depth=depth, color=recipe.color)
+        except ValueError as error:
+            problems.append(str(error))
+        else:
+            return
+    raise BuildError(
+        f"recipe {recipe.id}: its degradation cannot be made in colour {recipe.color}: {problems[0]}. Change `color` or "
+        "`degradation`."
+    )
+
+
 def unpublished_scale(recipe: Recipe) -> str:
     """Say so where a degradation is used at a scale that its paper does not have; empty otherwise."""
     kind = recipe.degradation.kind

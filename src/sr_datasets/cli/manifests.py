@@ -39,13 +39,17 @@ def check_command(
     Example:
       sr-data manifest check my-clips.yaml
     """
-    from sr_datasets.catalog import check_file
+    from sr_datasets.build.checking import check_recipe
+    from sr_datasets.catalog import check_file, find_recipe
     from sr_datasets.errors import ManifestError, SrDataError
 
     wrong = []
     for path in paths:
         try:
-            typer.echo(f"{path}: {check_file(path)}")
+            what = check_file(path)
+            if what.startswith("a recipe"):
+                check_recipe(find_recipe(str(path)))
+            typer.echo(f"{path}: {what}")
         except SrDataError as error:
             wrong.append(str(error))
     if wrong:
