@@ -20,7 +20,8 @@ from sr_datasets.cli.main import app
 from sr_datasets.errors import BuildError, SelectionError, ShardError, StoreError
 from sr_datasets.forget import ForgetReport, forget, plan_forget
 from sr_datasets.ingest import verify_store
-from sr_datasets.inspect import inspect_set
+from sr_datasets.inspect import inspect_set, measure_set
+from sr_datasets.inspect.measuring import MEASURES_NAME
 from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import Row
 from sr_datasets.shards.sets import read_set
@@ -128,8 +129,10 @@ def test_the_set_that_is_left_has_the_content_digest_of_a_build_of_the_list_that
 
 def test_a_shard_of_forgotten_clips_alone_goes_whole(store: Store, built: Path):
     clips = in_train_with_another(built)
+    measure_set(built)
     report = forget(store, [f"made/{clip}" for clip in clips])
 
+    assert not (built / MEASURES_NAME).exists()  # it has numbers of their pixels
     assert report.sets[0].deleted == ("train-00000-of-00002.parquet",)
     assert sorted(path.name for path in (built / "data").iterdir()) == [
         "test-00000-of-00001.parquet",

@@ -29,7 +29,7 @@ from sr_datasets.inspect import (
     read_index,
     set_statistics,
 )
-from sr_datasets.inspect.measuring import BINS, MEASURES_NAME, luma_of_rows
+from sr_datasets.inspect.measuring import BINS, COMPUTED, MEASURES_NAME, luma_of_rows
 from sr_datasets.metrics import psnr
 from sr_datasets.progress import Silent
 from sr_datasets.report.sheets import evenly
@@ -314,3 +314,10 @@ def test_rows_in_another_order_are_the_same_rows(small: Path, tmp_path: Path):
     write_set(tmp_path / "other", {name: groups[::-1] for name, groups in SMALL.items()})
 
     assert compare_sets(small, tmp_path / "other").equal
+
+
+def test_the_page_of_docs_names_every_computed_column():
+    page = (Path(__file__).parents[1] / "docs" / "looking.md").read_text()
+
+    for name, meaning in COMPUTED.items():
+        assert f"| `{name}` | {meaning} |" in page
