@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sr_datasets.color import split_yuv420
-    from sr_datasets.dataset import PairDataset
+    from sr_datasets.dataset import Augmentation, FreshLr, PairDataset, ResumableSampler
 
 __version__ = "0.1.0"
-__all__ = ["PairDataset", "__version__", "split_yuv420"]
+__all__ = ["Augmentation", "FreshLr", "PairDataset", "ResumableSampler", "__version__", "split_yuv420"]
 
 
 def __getattr__(name: str) -> object:
     # torch takes seconds to import, NumPy a tenth: they load when a program first asks for what needs them.
-    if name == "PairDataset":
-        from sr_datasets.dataset import PairDataset
+    if name in ("Augmentation", "FreshLr", "PairDataset", "ResumableSampler"):
+        from sr_datasets import dataset
 
-        return PairDataset
+        return getattr(dataset, name)
     if name == "split_yuv420":
         from sr_datasets.color import split_yuv420
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from sr_datasets.dataset import PairDataset
-from sr_datasets.dataset.order import SampleOrder
+from sr_datasets.dataset import PairDataset, SampleOrder
+from sr_datasets.dataset.augment import bits, turned
 from sr_datasets.errors import ModelError, ShardError
 from sr_datasets.espcn.checkpoint import DataFacts
 from sr_datasets.espcn.config import TrainConfig
@@ -23,7 +23,6 @@ Batch: TypeAlias = tuple[Tensor, Tensor]
 RAM_BYTES: Final = 2 << 30
 """Pixels of a split up to which it is held in memory as one tensor."""
 
-_ROWS_AT_ONCE = 4096
 _STEPS_AT_ONCE = 256
 _SAMPLES_AT_ONCE = 1 << 18
 
@@ -108,7 +107,7 @@ def open_patches(data_dir: Path, split: str, *, scale: int) -> tuple[PatchSet, D
     dataset = PairDataset(data_dir, split=split)
     height, width, depth = _kind_of(data_dir, split, scale)
     sample_bytes = (1 if depth <= 8 else 2) * height * width * (1 + scale**2)
-    pixels = _read_all(dataset) if sample_bytes * len(dataset) <= RAM_BYTES else None
+    pixels = _whole(dataset) if sample_bytes * len(dataset) <= RAM_BYTES else None
     facts = _facts_of(info, split, rows=len(dataset))
     return PatchSet(dataset=dataset, pixels=pixels, peak=float((1 << depth) - 1)), facts
 
@@ -132,21 +131,6 @@ def scale_of(data_dir: Path) -> int:
     if not isinstance(scale, int):
         raise ShardError(f"{data_dir}: its recipe names no scale. Build the set again.")
     return scale
-
-
-def turned(pixels: Tensor, codes: Tensor) -> Tensor:
-    """Return each picture of a batch in one of the eight symmetries of its square.
-
-    Args:
-        pixels: ``(N, C, H, W)``; codes above 3 need H = W.
-        codes: ``(N,)`` whole numbers 0..7, as ``SampleOrder.symmetries`` says.
-    """
-    codes = codes.view(-1, 1, 1, 1)
-    pixels = torch.where((codes & 1) > 0, pixels.flip(-1), pixels)
-    pixels = torch.where((codes & 2) > 0, pixels.flip(-2), pixels)
-    if pixels.shape[-1] == pixels.shape[-2]:
-        pixels = torch.where((codes & 4) > 0, pixels.transpose(-1, -2), pixels)
-    return pixels
 
 
 class _BatchRows(Sampler[list[int]]):
@@ -177,21 +161,14 @@ class _BatchRows(Sampler[list[int]]):
             yield step * self.batch_size, (end - step) * self.batch_size
 
 
+def _whole(dataset: PairDataset) -> Batch:
+    whole = dataset.to_tensors()
+    return whole["lr"], whole["hr"]
+
+
 def _rows_of(pixels: Tensor, rows: Tensor) -> Tensor:
-    if pixels.dtype == torch.uint16:
-        # Torch has no gather for uint16; the same bits as int16 have one.
-        return pixels.view(torch.int16)[rows].view(torch.uint16)
-    return pixels[rows]
-
-
-def _read_all(dataset: PairDataset) -> Batch:
-    """Return every row's pixels as two tensors, read some thousands at a time."""
-    first = dataset[[0]]
-    lr, hr = (first[name].new_empty((len(dataset), *first[name].shape[1:])) for name in ("lr", "hr"))
-    for start in range(0, len(dataset), _ROWS_AT_ONCE):
-        part = dataset[slice(start, start + _ROWS_AT_ONCE)]
-        lr[start : start + _ROWS_AT_ONCE], hr[start : start + _ROWS_AT_ONCE] = part["lr"], part["hr"]
-    return lr, hr
+    # Torch has no gather for uint16; the same bits as int16 have one.
+    return bits(pixels)[rows].view(pixels.dtype)
 
 
 def _kind_of(data_dir: Path, split: str, scale: int) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError, nearest_names
 from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.schema import DICTIONARY_COLUMNS, PIXEL_COLUMNS
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, read_set
 
 _KIND_COLUMNS = ("source", "clip", "scale", "color", "num_frames", "lr_height", "lr_width", "bit_depth")
@@ -108,10 +109,76 @@ def kinds_of(set_dir: Path, split: str) -> list[dict[str, Any]]:
     return [dict(zip(_KIND_COLUMNS, values, strict=True)) for values in found]
 
 
+def fact_names(path: Path, split: str) -> tuple[str, ...]:
+    """Return the columns that ``read_facts`` can read: all but the pixels, and ``shard`` and ``row_group`` of a set.
+
+    Raises:
+        ShardError: As ``load_index``.
+    """
+    place = path / INDEX_NAME if (path / SET_NAME).is_file() else load_index(path, split).paths[0]
+    with _reading(place) as file:
+        return tuple(name for name in file.schema_arrow.names if name not in PIXEL_COLUMNS)
+
+
+def read_facts(path: Path, split: str, columns: Sequence[str]) -> pa.Table:
+    """Read columns of a split's rows, in their order, without a look at any pixel.
+
+    Args:
+        path: As ``load_index`` takes it.
+        split: The split.
+        columns: Some of ``fact_names``.
+
+    Returns:
+        One row per row; texts that repeat as dictionaries.
+
+    Raises:
+        ShardError: As ``load_index``; or the index cannot be read.
+    """
+    index = load_index(path, split)
+    parts = []
+    if (path / SET_NAME).is_file():
+        names = {shard.name for shard in index.paths}
+        with _reading(path / INDEX_NAME, columns) as file:
+            for part in range(file.num_row_groups):
+                table = file.read_row_group(part, columns=["shard", *columns], use_threads=False)
+                shard = table.column("shard").combine_chunks()
+                ours = np.array([name in names for name in shard.dictionary.to_pylist()], bool)
+                rows = np.flatnonzero(ours[np.from_dlpack(shard.indices)])
+                parts.append(table.select(list(columns)).take(arrow_numbers(rows)))
+    else:
+        for shard in index.paths:
+            with _reading(shard, columns) as file:
+                parts += [
+                    file.read_row_group(part, columns=list(columns), use_threads=False)
+                    for part in range(file.num_row_groups)
+                ]
+    table = pa.concat_tables(
+        [part.replace_schema_metadata(None) for part in parts], promote_options="permissive"
+    )
+    if table.num_rows != index.rows_of_group.sum():
+        raise ShardError(
+            f"{path}: its index names {table.num_rows} rows of split {split!r}, its row groups hold "
+            f"{index.rows_of_group.sum()}. Copy the set again, or run the same sr-data build-pairs command again."
+        )
+    return table.unify_dictionaries().combine_chunks()
+
+
+def arrow_numbers(numbers: npt.NDArray[np.int64]) -> pa.Array:
+    """Return numbers as an Arrow array; ``pa.array`` of a NumPy array would import pandas."""
+    contiguous = np.ascontiguousarray(numbers, np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(contiguous), [None, pa.py_buffer(contiguous)])
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[pq.ParquetFile]:
+def _reading(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    repeated = [name for name in columns if name in DICTIONARY_COLUMNS]
+    if path.name == INDEX_NAME:
+        repeated.append("shard")
     try:
-        with pq.ParquetFile(path, read_dictionary=["shard"], page_checksum_verification=True) as file:
+        # Without pre-buffering no thread is started, which a fork of this process would lack.
+        with pq.ParquetFile(
+            path, read_dictionary=repeated, page_checksum_verification=True, pre_buffer=False
+        ) as file:
             yield file
     except (OSError, KeyError, pa.ArrowException) as error:
         raise ShardError(

@@ -545,7 +545,11 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
         ShardError: It is no whole Parquet file, no shard, or of a newer format.
     """
     try:
-        file = pq.ParquetFile(path if source is None else source, page_checksum_verification=True)
+        file = pq.ParquetFile(
+            path if source is None else source,
+            page_checksum_verification=True,
+            pre_buffer=False,  # which would start threads that a fork of this process lacks
+        )
     except FileNotFoundError:
         raise ShardError(f"{path} is missing. Copy or build the set again.") from None
     except (OSError, pa.ArrowException) as error:
