@@ -11,6 +11,7 @@ from shard_sets import make_rows, write_set
 
 from sr_datasets import remotes
 from sr_datasets.errors import RemoteError, ShardError
+from sr_datasets.inspect import inspect_set
 from sr_datasets.remotes import Place, RangeReader
 from sr_datasets.shards.cache import PieceCache
 from sr_datasets.shards.reader import ShardReader
@@ -40,7 +41,7 @@ def set_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def remote(store: ObjectStore, set_dir: Path, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """Return the path, inside the bucket, of a copy of the set for one test."""
-    path = f"{request.node.name}/set"
+    path = f"{request.node.name.replace('[', '-').rstrip(']')}/set"
     for file in sorted(set_dir.rglob("*")):
         if file.is_file():
             store.put(f"{path}/{file.relative_to(set_dir)}", file.read_bytes())
@@ -137,6 +138,55 @@ def test_a_piece_of_the_cache_that_was_altered_is_read_again_from_afar(
     lr, _ = RemoteSet(address, cache_dir=tmp_path / "cache").shard(NAMES[0]).pixels(0)
 
     np.testing.assert_array_equal(lr, SHARDS[NAMES[0]][0][0].lr)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("context", [None, "fork", "spawn", "forkserver"])
+def test_a_data_set_reads_a_remote_set_as_one_that_lies_here(
+    store: ObjectStore,
+    set_dir: Path,
+    remote: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    context: str | None,
+):
+    torch = pytest.importorskip("torch")
+    from torch.utils.data import DataLoader
+
+    from sr_datasets import PairDataset
+
+    monkeypatch.setenv("SR_DATA_CACHE", str(tmp_path / "cache"))
+    here, there = PairDataset(set_dir), PairDataset(store.address(remote))
+    assert repr(there) == f"PairDataset('s3://tests/{remote}', split='train'): 96 rows"
+    assert there.row(50) == here.row(50)
+    order = np.random.default_rng(0).permutation(len(here)).tolist()
+    batch = there[order]
+    for name, pixels in here[order].items():
+        assert torch.equal(batch[name], pixels)
+
+    workers = 0 if context is None else 2
+    loaders = [
+        DataLoader(data, batch_size=16, num_workers=workers, multiprocessing_context=context)
+        for data in (here, there)
+    ]
+    for expected, found in zip(*loaders, strict=True):
+        assert torch.equal(found["hr"], expected["hr"])
+
+
+def test_inspect_describes_and_verifies_a_remote_set(
+    store: ObjectStore, remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SR_DATA_CACHE", str(tmp_path / "cache"))
+
+    report = inspect_set(store.address(remote), verify=True)
+
+    assert report.path == f"s3://tests/{remote}"
+    assert report.checked == "sha256"
+    assert report.pairs == {"train": 8}
+    path = f"{remote}/{DATA_DIR}/{NAMES[1]}"
+    store.put(path, store.get(path)[:-1])
+    with pytest.raises(ShardError, match=rf"s3://tests/{remote} is damaged:\s+.*{NAMES[1]}: has"):
+        inspect_set(store.address(remote))
 
 
 def test_a_read_that_fails_in_the_middle_is_tried_again(store: ObjectStore, remote: str, tmp_path: Path):

@@ -10,7 +10,10 @@ from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, app
 
 @app.command("inspect")
 def inspect_command(
-    path: Annotated[Path, typer.Argument(help="Folder of a shard set.")],
+    place: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="Folder of a shard set, or an address such as s3://bucket/set."),
+    ],
     where: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +79,7 @@ def inspect_command(
       sr-data inspect shards/ --html report.html
       sr-data inspect shards/ --against older/
       sr-data inspect shards/ --rederive
+      sr-data inspect s3://bucket/set --verify
     """
     asked = {
         "--row": row is not None,
@@ -86,7 +90,16 @@ def inspect_command(
         "--rederive": rederive,
     }
     _check_options(asked, png=png, pixels=pixels, audit=audit, where=where, split=split)
-    if rederive:
+    path = Path(place)
+    if "://" in place:
+        from sr_datasets.inspect import inspect_set
+
+        if any(asked.values()) or where is not None or split is not None:
+            raise typer.BadParameter(
+                "a set behind an address is described and verified; copy it here for the rest"
+            )
+        _print(inspect_set(place, verify=verify), as_json=as_json)
+    elif rederive:
         _rederive(path, store, as_json=as_json)
     elif against is not None:
         _against(path, against, as_json=as_json)

@@ -24,6 +24,7 @@ from sr_datasets.errors import SelectionError, ShardError
 from sr_datasets.recipe.chains import Degradation
 from sr_datasets.shards.index import arrow_numbers, fact_names, load_index, read_facts
 from sr_datasets.shards.mapped import MappedRows
+from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import SHAPE_COLUMNS, shape_of_columns
 from sr_datasets.shards.where import parse_where
 
@@ -78,7 +79,8 @@ class PairDataset(Dataset[Sample]):
         """Read which rows there are; no pixel is touched.
 
         Args:
-            path: Folder that ``sr-data build-pairs`` wrote; also a folder of shards, or one shard.
+            path: Folder that ``sr-data build-pairs`` wrote; also a folder of shards, or one shard. A set behind an
+                address, such as ``s3://bucket/set``, is read by row group (docs/sharing.md).
             split: Which split to hand out.
             columns: What else to hand out of each row, such as ``source`` or ``frame_indices`` (``docs/shards.md``), and
                 ``sample_number``. Numbers become int64 or float64 tensors in batches, texts lists.
@@ -98,7 +100,14 @@ class PairDataset(Dataset[Sample]):
             SelectionError: ``where`` is no condition, names no column, or fits no row.
             ValueError: An argument is out of range.
         """
-        self.path = Path(path)
+        remote = None
+        if isinstance(path, str) and "://" in path:
+            # Reading from afar loads what a set of this machine does not need.
+            from sr_datasets.shards.remote import RemoteSet
+
+            remote = RemoteSet(path)
+        self.path = Path(path) if remote is None else remote.folder
+        self._shown = str(path) if remote is None else str(remote)
         self.split = split
         self.columns = tuple(columns)
         self.where = where
@@ -114,7 +123,12 @@ class PairDataset(Dataset[Sample]):
         if len({*self.keys, *self.columns}) != 2 + len(self.columns):
             raise ValueError(f"keys {self.keys} and columns {self.columns} must have different names")
         found = load_index(self.path, split)
-        self._rows = MappedRows(found.paths, found.shard_of_group, found.rows_of_group)
+        self._rows = MappedRows(
+            found.paths,
+            found.shard_of_group,
+            found.rows_of_group,
+            reader_of=ShardReader if remote is None else remote.reader,
+        )
         self._rows_of_group = found.rows_of_group.astype(np.int64)
         wanted = [name for name in self.columns if name != SAMPLE_NUMBER]
         self._facts = RowFacts(self.path, split, [*wanted, *(FACTS if self.degrade is not None else ())])
@@ -180,7 +194,7 @@ class PairDataset(Dataset[Sample]):
 
     def __repr__(self) -> str:
         where = f", where={self.where!r}" if self.where is not None else ""
-        return f"PairDataset({str(self.path)!r}, split={self.split!r}{where}): {self._num_rows} rows"
+        return f"PairDataset({self._shown!r}, split={self.split!r}{where}): {self._num_rows} rows"
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield every sample, in order."""

@@ -1,17 +1,16 @@
 """What a shard set says of itself, and whether its files are whole."""
 
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sr_datasets import catalog
-from sr_datasets.errors import ShardError, SrDataError
-from sr_datasets.manifest import License
+from sr_datasets.errors import ShardError
+from sr_datasets.remotes import is_address
+from sr_datasets.shards.remote import RemoteSet
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SetInfo, read_set
 from sr_datasets.shards.verify import verify_set
-from sr_datasets.terms import Obligation, obligations
+from sr_datasets.terms import Obligation, licenses_of, obligations
 
 HASH_BELOW_BYTES = 2 << 30
 """Sets smaller than this are hashed whole at every look: it takes seconds."""
@@ -21,8 +20,8 @@ HASH_BELOW_BYTES = 2 << 30
 class SetReport:
     """What there is to say of a set."""
 
-    path: Path
-    """The set's folder."""
+    path: str
+    """The set's folder, or its address."""
     info: SetInfo
     """Its own description."""
     pairs: dict[str, int]
@@ -44,7 +43,7 @@ class SetReport:
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
         return {
-            "path": str(self.path),
+            "path": self.path,
             "recipe": self.info.recipe,
             "rows": self.info.rows,
             "pairs": sum(self.pairs.values()),
@@ -117,39 +116,39 @@ _CHECKED = {
 }
 
 
-def inspect_set(path: Path, *, verify: bool = False) -> SetReport:
+def inspect_set(path: Path | str, *, verify: bool = False) -> SetReport:
     """Look at a set: its description, its index, and whether every shard is whole.
 
-    Shards of sets under 2 GiB are always hashed; those of larger ones when ``verify`` says so.
+    Shards of sets under 2 GiB are always hashed; those of larger ones when ``verify`` says so. Of a set behind an
+    address, sizes are looked at, and shards are read and hashed when ``verify`` says so.
+
+    Args:
+        path: The set's folder, or an address such as ``s3://bucket/set``.
+        verify: Whether to hash every shard.
 
     Raises:
-        ShardError: The folder is not a set, or files of it are missing, truncated or altered; the
-            message names each with what is wrong.
+        ShardError: There is no set, or files of it are missing, truncated or altered; the message names each with what
+            is wrong.
+        RemoteError: The place cannot be reached or refuses.
     """
-    info = read_set(path)
-    hashed = verify or sum(shard.size_bytes for shard in info.shards) < HASH_BELOW_BYTES
-    problems = verify_set(path) if hashed else _wrong_sizes(path, info)
+    if is_address(path):
+        remote = RemoteSet(str(path))
+        folder, hashed = remote.folder, verify
+        problems = remote.verify() if hashed else remote.wrong_sizes()
+        shown = str(remote)
+    else:
+        folder, shown = Path(path), str(path)
+        hashed = verify or sum(shard.size_bytes for shard in read_set(folder).shards) < HASH_BELOW_BYTES
+        problems = verify_set(folder) if hashed else _wrong_sizes(folder, read_set(folder))
     if problems:
         more = f"\n  and {len(problems) - 10} more" if len(problems) > 10 else ""
         listed = "\n  ".join(problems[:10])
         raise ShardError(
-            f"{path} is damaged:\n  {listed}{more}\nRun the same sr-data build-pairs again, or copy these files again."
+            f"{shown} is damaged:\n  {listed}{more}\nRun the same sr-data build-pairs again, or copy these files again."
         )
-    pairs, sources, shapes, clips = _summarise(path / INDEX_NAME)
-    duties = tuple(obligations(_licenses_of(clips)))
-    return SetReport(path, info, pairs, sources, shapes, duties, "sha256" if hashed else "size")
-
-
-def _licenses_of(clips: list[tuple[str, str]]) -> Iterator[License]:
-    """Yield the licence of each clip; of one that the catalog does not list, its source's."""
-    for source_id, clip_id in clips:
-        try:
-            source = catalog.find_source(source_id)
-        except SrDataError:
-            yield License(name="not known: its source is not in the catalog")
-            continue
-        clip = next((clip for clip in source.clips if clip.id == clip_id), None)
-        yield source.licenses[source.license] if clip is None else catalog.license_of(source, clip)
+    pairs, sources, shapes, clips = _summarise(folder / INDEX_NAME)
+    duties = tuple(obligations(licenses_of(clips)))
+    return SetReport(shown, read_set(folder), pairs, sources, shapes, duties, "sha256" if hashed else "size")
 
 
 def _wrong_sizes(path: Path, info: SetInfo) -> list[str]:
