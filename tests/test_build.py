@@ -19,8 +19,10 @@ from sr_datasets.degrade import degrade_frame
 from sr_datasets.errors import BuildError, SrDataError, StoreError
 from sr_datasets.files import sha256_of
 from sr_datasets.inspect import inspect_set
+from sr_datasets.inspect.measuring import measure_set
 from sr_datasets.progress import Silent
 from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.sets import MEASURES_NAME
 from sr_datasets.store import Store
 from sr_datasets.video import open_clip
 
@@ -189,6 +191,15 @@ def test_another_time_zone_locale_and_hash_seed_give_the_same_bytes(
     )
 
     assert hashes(tmp_path / "there") == hashes(tmp_path / "here")
+
+
+def test_a_set_that_was_looked_at_may_be_built_again(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    measure_set(tmp_path / "set")
+    assert (tmp_path / "set" / MEASURES_NAME).is_file()
+
+    assert build_pairs(recipe, out_dir=tmp_path / "set", store=store).num_reused == 3
 
 
 def test_a_shard_cut_short_is_made_again(store: Store, tmp_path: Path):

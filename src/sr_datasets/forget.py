@@ -50,7 +50,6 @@ from sr_datasets.files import (
     require_inside,
     write_atomic,
 )
-from sr_datasets.inspect.measuring import MEASURES_NAME
 from sr_datasets.models import Model
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.rules import SELECTION, fitting
@@ -60,6 +59,7 @@ from sr_datasets.shards.sets import (
     DATA_DIR,
     FORGETTING_NAME,
     INDEX_NAME,
+    MEASURES_NAME,
     SET_NAME,
     SetInfo,
     ShardSummary,

@@ -20,6 +20,7 @@ from sr_datasets.shards.sets import (
     DATA_DIR,
     FORGETTING_NAME,
     INDEX_NAME,
+    MEASURES_NAME,
     SET_NAME,
     InputInfo,
     LrInfo,
@@ -82,7 +83,7 @@ def _check_folder(
         raise BuildError(
             f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
         )
-    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME}
+    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME, MEASURES_NAME}
     strangers = [path.name for path in out_dir.iterdir() if path.name not in ours]
     strangers += [
         f"{DATA_DIR}/{path.name}"

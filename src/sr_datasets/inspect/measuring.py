@@ -27,13 +27,11 @@ from sr_datasets.inspect.rows import read_index
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import Pixels
-from sr_datasets.shards.sets import DATA_DIR, read_set
+from sr_datasets.shards.sets import DATA_DIR, MEASURES_NAME, read_set
 
 MEASURES_VERSION: Final = 1
 """Changes whenever the same pixels would give other numbers."""
 
-MEASURES_NAME: Final = ".measures.npz"
-"""What was measured, beside the set it is of; no part of the set."""
 
 BINS: Final = 32
 """Bins of a luma histogram, of 8 levels each."""

@@ -22,6 +22,8 @@ FORGETTING_NAME: Final = ".forget.json"
 """What ``sr-data.json`` is called while clips are taken out of the set: it is no set until that has ended."""
 INDEX_NAME: Final = "index.parquet"
 DATA_DIR: Final = "data"
+MEASURES_NAME: Final = ".measures.npz"
+"""What was measured, beside the set it is of; no part of the set."""
 
 _OWN_SHA256 = "sha256"
 _NO_SHA256 = "0" * 64
