@@ -1,6 +1,6 @@
 """Wall time and disk of ``build-pairs`` against the scripts that people write, on the same clips, in one run.
 
-    python benchmarks/build_speed.py --data ../shared/data [--clips 8] [--frames 240] [--skip-png] [--keep DIR]
+    python benchmarks/build_speed.py --data ../shared/data [--clips 8] [--frames 240] [--skip png calls] [--keep DIR]
 
 Eight 1080p clips, 30 RGB patch pairs of 33x33 LR pixels at x3 from each, MATLAB's bicubic. The clips are the frames of
 one real 1080p video, forwards and backwards, each clip shifted by another number of pixels; as y4m and as H.264 (libx264,
@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -56,7 +57,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=Path("../shared/data"))
     options.add_argument("--clips", type=int, default=8)
     options.add_argument("--frames", type=int, default=240)
-    options.add_argument("--skip-png", action="store_true")
+    options.add_argument("--skip", nargs="*", choices=("png", "calls"), default=())
     options.add_argument("--keep", type=Path, help="Folder for the clips, to be used again.")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -70,7 +71,7 @@ def main() -> None:
         store = fill_store(work / "store", clips)
         print(f"{given.clips} clips of 1920x1080, {given.frames} frames, {os.cpu_count()} cores")
         for kind in ("y4m", "h264"):
-            compare(work, store, kind, skip_png=given.skip_png)
+            compare(work, store, kind, skip=given.skip)
         compare_bytes(work, store)
 
 
@@ -125,7 +126,7 @@ def fill_store(root: Path, clips: Path) -> Store:
     return store
 
 
-def compare(work: Path, store: Store, kind: str, *, skip_png: bool) -> None:
+def compare(work: Path, store: Store, kind: str, *, skip: Sequence[str]) -> None:
     recipe = recipe_of(work, kind, rows=30, shard=8)
     # One clip a shard, so that two workers share eight clips evenly.
     shared = recipe.model_copy(update={"clips_per_shard": 1})
@@ -142,10 +143,11 @@ def compare(work: Path, store: Store, kind: str, *, skip_png: bool) -> None:
     )
     print(f"  {'sr-data, 2 workers':22} {ours:8.2f} s   {disk / 1e6:9.1f} MB written")
     print(f"  {'sr-data, 1 worker':22} {alone:8.2f} s   ({parts})")
-    if not skip_png:
+    if "png" not in skip:
         # Every frame becomes two PNG, so this is proportional to --frames: run it with few.
         report("png", *png_recipe(work, plans), ours=ours, our_disk=disk)
-    report("calls", *parallel(careful_calls, work, plans), ours=ours, our_disk=disk)
+    if "calls" not in skip:
+        report("calls", *parallel(careful_calls, work, plans), ours=ours, our_disk=disk)
     report("pyav", *timed(pyav_script, work, plans), ours=alone, our_disk=disk)
     try:
         import torchcodec  # noqa: F401
