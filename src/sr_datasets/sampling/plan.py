@@ -75,7 +75,7 @@ def row_groups(rows: Sequence[RowPlan], size: int) -> list[Sequence[RowPlan]]:
     Example:
         >>> rows = [RowPlan(n, (n // 4,), 0, n) for n in range(10)]
         >>> [len(group) for group in row_groups(rows, 6)], [len(group) for group in row_groups(rows, 3)]
-        ([4, 6], [3, 3, 3, 1])
+        ([4, 6], [3, 1, 3, 3])
     """
     groups: list[Sequence[RowPlan]] = []
     start = 0
