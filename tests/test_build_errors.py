@@ -249,3 +249,11 @@ def test_a_recipe_whose_chain_cannot_take_its_colour_is_found_by_the_check(tmp_p
     assert "recipe wrong: its degradation cannot be made in colour y" in str(result.exception)
     path.write_text(path.read_text().replace("color: y", "color: rgb"))
     assert CliRunner().invoke(app, ["manifest", "check", str(path)]).exit_code == 0
+
+
+def test_inspect_names_of_a_sampling_what_is_not_as_usual(store, tmp_path):
+    build_pairs(recipe_of(tmp_path), out_dir=tmp_path / "out", store=store)
+
+    text = inspect_set(tmp_path / "out").to_text()
+
+    assert "sampling        uniform (patches_per_pair 12, lr_size 8)" in text

@@ -65,8 +65,17 @@ class SetReport:
         """Return the report as text of at most 80 columns where names allow it."""
         recipe = self.info.recipe
         degradation = recipe["degradation"]
-        settings = ", ".join(f"{key} {value}" for key, value in degradation.items() if key != "kind")
-        sampling = ", ".join(f"{key} {value}" for key, value in recipe["sampling"].items() if key != "kind")
+        settings = ", ".join(
+            # Of the steps of a chain, their names: sr-data.json has the rest.
+            f"{key} {' > '.join(step['kind'] for step in value) if key == 'steps' else value}"
+            for key, value in degradation.items()
+            if key != "kind"
+        )
+        sampling = ", ".join(
+            f"{key} {value}"
+            for key, value in recipe["sampling"].items()
+            if key != "kind" and value not in _USUAL.get(key, (None,))
+        )
         facts = {
             "recipe": f"{recipe['id']}: {recipe['title']}",
             "scale, colour": f"x{recipe['scale']}, {recipe['color']}",
@@ -109,6 +118,19 @@ class SetReport:
     def _num_shards(self, split: str) -> int:
         return sum(shard.split == split for shard in self.info.shards)
 
+
+_USUAL: dict[str, tuple[object, ...]] = {
+    "margin": (0,),
+    "avoid": (None, []),
+    "cut_detector": ("own",),
+    "window": (1,),
+    "step": (1,),
+    "hr_frames": ("centre",),
+    "overlap": ("allow",),
+    "min_distance": (0,),
+    "near_frames": (0,),
+}
+"""Settings of a sampling that say nothing: what most sets have."""
 
 _CHECKED = {
     "sha256": "every shard has the SHA-256 that sr-data.json names",
