@@ -1,6 +1,7 @@
 """Peak memory of ``build-pairs`` for one 1080p clip and for many: it must not grow with the number of clips.
 
     python benchmarks/build_memory.py [--clips 100] [--frames 24]
+    python benchmarks/build_memory.py --clip FILE [--degradation NAME]
 
 Each build runs in a process of its own (one worker); the peak is the kernel's (ru_maxrss). The clips are links to one
 generated y4m, 1920x1080 4:2:0; the recipe takes 30 luma patch pairs of 33x33 LR pixels at x3 of each.
@@ -8,6 +9,7 @@ generated y4m, 1920x1080 4:2:0; the recipe takes 30 luma patch pairs of 33x33 LR
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from sr_datasets.files import sha256_of
+from sr_datasets.manifest import VideoInfo
 from sr_datasets.store import ClipRecord, FileRecord, Store
 from sr_datasets.video import probe
 
@@ -27,6 +30,17 @@ MANIFEST = """
 RECIPE = """
 {format: 1, id: made, title: Made, clips: [made], present_only: true, drop_duplicates: false, limit: LIMIT, scale: 3,
  color: COLOR, sampling: {kind: uniform, patches_per_pair: 30, lr_size: 33}, split: {counts: {train: -1}}}
+"""
+PROBE = """
+import os, sys
+child = os.fork()
+if child == 0:  # so that the peak of probing is not counted
+    sys.path.insert(0, "benchmarks")
+    from pathlib import Path
+    from build_memory import put_clip
+    put_clip(Path(sys.argv[3]), Path(sys.argv[4]))
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
 """
 PROGRAM = """
 import resource, sys
@@ -39,6 +53,25 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+def put_clip(root: Path, path: Path) -> None:
+    Store(root).put(record_of(path, sha256_of(path), probe(path)))
+
+
+def record_of(path: Path, digest: str, info: VideoInfo) -> ClipRecord:
+    stat, name = path.stat(), f"made/{path.name}"
+    file = FileRecord(path=name, size_bytes=stat.st_size, sha256=digest, mtime_ns=stat.st_mtime_ns)
+    return ClipRecord(
+        source="made",
+        clip=path.stem,
+        path=name,
+        files=(file,),
+        sha256=digest,
+        origin="imported",
+        proof="imported",
+        info=info,
+    )
+
+
 def make_store(root: Path, *, clips: int, frames: int) -> Store:
     store = Store(root)
     first = root / "made" / "clip000.y4m"
@@ -48,28 +81,40 @@ def make_store(root: Path, *, clips: int, frames: int) -> Store:
         file.write(b"YUV4MPEG2 W1920 H1080 F25:1 Ip A1:1\n")
         for _ in range(frames):
             file.write(b"FRAME\n" + draws.integers(16, 236, 1920 * 1080 * 3 // 2, dtype=np.uint8).tobytes())
-    digest, info, stat = sha256_of(first), probe(first), first.stat()
+    digest, info = sha256_of(first), probe(first)
     records = []
     for number in range(clips):
         path = root / "made" / f"clip{number:03d}.y4m"
         if number:
             os.link(first, path)
-        name = f"made/{path.name}"
-        file = FileRecord(path=name, size_bytes=stat.st_size, sha256=digest, mtime_ns=stat.st_mtime_ns)
-        records.append(
-            ClipRecord(
-                source="made",
-                clip=path.stem,
-                path=name,
-                files=(file,),
-                sha256=digest,
-                origin="imported",
-                proof="imported",
-                info=info,
-            )
-        )
+        records.append(record_of(path, digest, info))
     store.put(*records)
     return store
+
+
+def one_clip(home: Path, clip: Path, degradation: str) -> None:
+    path = home / "store" / "made" / f"clip000{clip.suffix}"
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(clip, path)
+    recipe = home / "made.yaml"
+    text = RECIPE.replace("LIMIT", "1").replace("COLOR", "rgb").replace("scale: 3", "scale: 4")
+    recipe.write_text(text.rstrip().removesuffix("}") + f", degradation: {degradation}}}\n")
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            PROBE + PROGRAM,
+            str(recipe),
+            str(home / "set"),
+            str(home / "store"),
+            str(path),
+        ],
+        env={**os.environ, "XDG_CONFIG_HOME": str(home / "config")},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    print(f"{clip.name}, {degradation}: peak {int(run.stdout) / 1024:.0f} MB")
 
 
 def main() -> None:
@@ -78,12 +123,21 @@ def main() -> None:
     )
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument(
+        "--clip", type=Path, help="Build of this file alone, rgb, in place of generated clips."
+    )
+    parser.add_argument(
+        "--degradation", default="bicubic", help="With --clip: a name of docs/degradations.md."
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         manifests = home / "config/sr-datasets/manifests/sources"
         manifests.mkdir(parents=True)
         (manifests / "made.yaml").write_text(MANIFEST)
+        if options.clip is not None:
+            one_clip(home, options.clip, options.degradation)
+            return
         store = make_store(home / "store", clips=options.clips, frames=options.frames)
         environment = {**os.environ, "XDG_CONFIG_HOME": str(home / "config")}
         print("colour  clips   rows  peak MB   seconds  rows/s")

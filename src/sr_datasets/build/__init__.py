@@ -186,11 +186,13 @@ def build_pairs(
         with progress.bar(
             f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
         ) as bar:
-            bar.advance(sum(task.num_rows for task in tasks if task.name in results), present=True)
+            there = [task for task in tasks if task.name in results]
+            num_clips = sum(len(task.pairs) for task in there)
+            bar.advance(sum(task.num_rows for task in there), present=True)
             for task, result in run_tasks(build_shard, todo, workers=workers):
                 results[task.name] = result
                 bar.advance(task.num_rows)
-                num_clips = sum(len(task.pairs) for task in tasks if task.name in results)
+                num_clips += len(task.pairs)
                 bar.note(f"{num_clips} of {len(pairs)} clips")
                 for clip in result.skipped:
                     progress.log(f"left out: {clip.source}/{clip.clip}: {clip.reason}")

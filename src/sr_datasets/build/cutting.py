@@ -81,7 +81,7 @@ def build_shard(task: ShardTask) -> ShardResult:
                     failed = pair
                     store = Store(task.store_root)
                     store.check(pair.record)
-                    for rows in iter_groups(task.recipe, pair, store, threads=task.threads, watch=watch):
+                    for rows in iter_groups(task.recipe, pair, store, watch=watch):
                         with watch.stage("write"):
                             writer.write_group(rows)
                 failed = None
@@ -137,7 +137,6 @@ def iter_groups(
     pair: PairPlan,
     store: Store,
     *,
-    threads: int = 1,
     watch: Stopwatch | None = None,
 ) -> Iterator[list[Row]]:
     """Cut and degrade the rows of a pair and yield them in groups, one for most pairs.
@@ -149,7 +148,6 @@ def iter_groups(
         recipe: What is built.
         pair: One of its clips.
         store: Where the clip lies.
-        threads: Threads of the decoder; they change no sample.
         watch: Where seconds are counted.
     """
     plan = planned_rows(recipe, pair.clip, pair.record, store)
@@ -158,7 +156,7 @@ def iter_groups(
 
     def open_reader() -> ClipReader:
         path = store.path_of(pair.record)
-        return open_clip(path, info, clip=pair.clip, interlaced=recipe.interlaced, threads=threads)
+        return open_clip(path, info, clip=pair.clip, interlaced=recipe.interlaced)
 
     with ExitStack() as stack:
         with watch.stage("degrade"):

@@ -100,8 +100,6 @@ class ShardTask:
     """The data folder."""
     on_error: Literal["fail", "skip"] = "fail"
     """What a clip that cannot be read does: end the task, or be left out."""
-    threads: int = 1
-    """Threads of its decoder."""
 
     @property
     def path(self) -> Path:
@@ -224,7 +222,6 @@ def plan_shards(
     out_dir: Path,
     store: Store,
     on_error: Literal["fail", "skip"] = "fail",
-    threads: int = 1,
 ) -> list[ShardTask]:
     """Group pairs into shards: the next ``clips_per_shard`` clips of one split, in selection order."""
     by_split: dict[str, list[PairPlan]] = defaultdict(list)
@@ -235,7 +232,7 @@ def plan_shards(
         groups = chunked(by_split[split], recipe.clips_per_shard)
         for number, group in enumerate(groups):
             name = shard_name(split, number, len(groups))
-            tasks.append(ShardTask(name, split, tuple(group), recipe, out_dir, store.root, on_error, threads))
+            tasks.append(ShardTask(name, split, tuple(group), recipe, out_dir, store.root, on_error))
     return tasks
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from sr_datasets.files import human_bytes
 from sr_datasets.inspect.measuring import FLAT, Measures
 from sr_datasets.inspect.provenance import ClipOrigin, without_grant
+from sr_datasets.shards.schema import SHAPE_COLUMNS
 from sr_datasets.shards.sets import SetInfo
 
 LARGE_GROUP_BYTES: Final = 64 << 20
@@ -146,18 +147,7 @@ def _guessed(index: pa.Table) -> list[Concern]:
 
 
 def _large_groups(index: pa.Table) -> list[Concern]:
-    names = (
-        "shard",
-        "row_group",
-        "num_frames",
-        "hr_num_frames",
-        "channels",
-        "lr_height",
-        "lr_width",
-        "hr_height",
-        "hr_width",
-        "bit_depth",
-    )
+    names = ("shard", "row_group", *SHAPE_COLUMNS)
     sizes: dict[tuple[str, int], int] = {}
     for shard, group, frames, hr_frames, channels, *sides, depth in zip(
         *(index.column(name).to_pylist() for name in names), strict=True

@@ -8,6 +8,7 @@ from typing import Any
 from sr_datasets.errors import ShardError
 from sr_datasets.remotes import is_address
 from sr_datasets.shards.remote import RemoteSet
+from sr_datasets.shards.schema import SHAPE_COLUMNS
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SetInfo, read_set
 from sr_datasets.shards.verify import verify_set
 from sr_datasets.terms import Obligation, licenses_of, obligations
@@ -191,15 +192,7 @@ def _summarise(
     import pandas as pd
     import pyarrow as pa
 
-    shape_columns = [
-        "num_frames",
-        "hr_num_frames",
-        "channels",
-        "lr_height",
-        "lr_width",
-        "hr_height",
-        "hr_width",
-    ]
+    shape_columns = [name for name in SHAPE_COLUMNS if name != "bit_depth"]
     try:
         rows = pd.read_parquet(index, columns=["source", "clip", "split", "bit_depth", *shape_columns])
     except (OSError, pa.ArrowInvalid) as error:
