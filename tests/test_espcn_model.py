@@ -6,9 +6,14 @@ import torch
 import torch.nn.functional as F
 
 from sr_datasets.espcn.config import EspcnConfig, preset
-from sr_datasets.espcn.model import Espcn, icnr_
+from sr_datasets.espcn.model import Espcn
+from sr_datasets.espcn.upsampling import icnr_
 
 pytestmark = pytest.mark.torch
+
+FIRST_WEIGHTS = [2.755130419605848, -0.4766295592999086, -2.3977465664966076, 0.2157732030900661,
+                 -4.81041050224303, 0.15868382714688778]  # fmt: skip
+"""Sums of each layer's weights and biases, drawn with seed 7, from before the network had variants."""
 
 
 @pytest.mark.parametrize("name", ["espcn", "residual"])
@@ -18,6 +23,62 @@ def test_both_presets_have_the_parameters_of_the_paper(name: str, scale: int, pa
 
     assert model.num_parameters == parameters
     assert model(torch.zeros(2, 1, 5, 7)).shape == (2, 1, 5 * scale, 7 * scale)
+
+
+@pytest.mark.parametrize(("scale", "parameters"), [(2, 26_796), (3, 31_131), (4, 37_200)])
+def test_the_network_on_rgb_has_the_parameters_of_the_etds_table(scale: int, parameters: int):
+    model = Espcn(EspcnConfig(scale=scale, colors=3))
+
+    assert model.num_parameters == parameters
+    assert model(torch.zeros(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "output"), [("espcn", 167.77128824591637), ("residual", 217.08612848818302)]
+)
+def test_the_presets_start_and_compute_as_they_always_did(name: str, output: float):
+    model = Espcn(preset(name, scale=3, model={"last_gain": 1.0}).model, seed=7)
+    lr = torch.arange(48.0).view(1, 1, 6, 8) / 48
+
+    sums = [float(each.detach().double().sum()) for each in model.parameters()]
+    assert sums == pytest.approx(FIRST_WEIGHTS, rel=1e-9)
+    assert list(model.state_dict()) == [f"conv{n}.{kind}" for n in (1, 2, 3) for kind in ("weight", "bias")]
+    assert float(model(lr).detach().double().sum()) == pytest.approx(output, rel=1e-5)
+
+
+@pytest.mark.parametrize("colors", [1, 3])
+@pytest.mark.parametrize("frames", [3, 5])
+def test_frames_are_stacked_in_time_and_the_residual_is_of_the_centre_one(frames: int, colors: int):
+    config = preset("residual", scale=2, model={"frames": frames, "colors": colors}).model
+    model = Espcn(config)
+    lr = torch.rand(2, frames, colors, 6, 5)
+
+    sr = model(lr)
+
+    assert model.conv1.in_channels == frames * colors
+    nearest = F.interpolate(lr[:, frames // 2], scale_factor=2.0, mode="nearest")
+    torch.testing.assert_close(sr, nearest, rtol=0, atol=0)
+    # The first layer's channels are the first frame's colours, then the next frame's.
+    seen = []
+    model.conv1.register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
+    model(lr)
+    expected = torch.cat([lr[:, frame] for frame in range(frames)], dim=1)
+    torch.testing.assert_close(seen[0], (expected - 0.5) * 8, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape"),
+    [
+        ({}, (1, 3, 4, 4)),
+        ({}, (1, 1, 1, 4, 4)),
+        ({"colors": 3}, (1, 1, 4, 4)),
+        ({"frames": 3}, (1, 3, 4, 4)),
+        ({"frames": 3}, (1, 5, 1, 4, 4)),
+    ],
+)
+def test_an_input_of_other_colours_or_frames_is_refused(changes: dict[str, int], shape: tuple[int, ...]):
+    with pytest.raises(ValueError, match=r"the network's input is \(N, "):
+        Espcn(EspcnConfig(scale=2, **changes))(torch.zeros(shape))
 
 
 def test_icnr_starts_the_published_network_as_nearest_upsampling_of_a_convolution():

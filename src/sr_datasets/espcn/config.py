@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from sr_datasets.errors import nearest_names
 from sr_datasets.models import Model
 from sr_datasets.recipe import Scale, SplitName
 
@@ -17,6 +18,18 @@ class EspcnConfig(Model):
 
     scale: Scale
     """HR-to-LR ratio per axis."""
+    colors: Literal[1, 3] = 1
+    """Planes in and out: 1 is luma, 3 is R'G'B'."""
+    frames: Literal[1, 3, 5] = 1
+    """LR frames in; the output is the centre one. Several are stacked as channels of the first layer (early fusion, as
+    VESPCN's E3 without motion compensation)."""
+    upsampling: Literal["subpixel", "transposed", "resize-nearest", "resize-bilinear"] = "subpixel"
+    """The last layer. ``subpixel``: 3x3 in LR space, then the periodic shuffle. ``transposed``: the same function,
+    written as a transposed convolution of 3 x scale squared. ``resize-...``: the maps are enlarged, then 3x3 in HR
+    space: as many multiply-adds, ``scale ** 2`` times fewer weights."""
+    icnr: bool = True
+    """``subpixel`` and ``transposed`` start as nearest upsampling of a convolution (Aitken et al., 2017). Without,
+    each pixel of a cell starts with filters of its own: a checkerboard."""
     activation: Literal["tanh", "relu", "gelu"] = "tanh"
     """After the first two convolutions; the paper's final model has tanh."""
     residual: Literal["none", "nearest"] = "none"
@@ -45,9 +58,26 @@ class TrainConfig(Model):
     steps: int = Field(default=8_000, ge=1)
     """Updates of the weights. The cosine ends there, so that a longer run is another run."""
     batch_size: int = Field(default=8, ge=1)
-    """Patch pairs of one step."""
+    """Patch pairs of one step, over all processes of a run together."""
+    centre_frames: bool = False
+    """Learn from the middle frames of wider windows: a network of one frame, or of 3, from rows of 3 or 5."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """``adamw`` takes the decay off the weights themselves, the others add it to their gradients."""
     learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False)
-    """Adam's step at the start; it falls to 0 along half a cosine."""
+    """The optimizer's step at the start."""
+    schedule: Literal["cosine", "plateau", "constant"] = "cosine"
+    """``cosine``: the learning rate falls along half a cosine. ``plateau``: it falls by a factor whenever the loss no
+    longer does, as in the paper (which does not state its threshold)."""
+    lowest_learning_rate: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Where the cosine ends, and below which ``plateau`` does not go (the paper: 0.0001, from 0.01)."""
+    plateau_steps: int = Field(default=1_000, ge=1)
+    """``plateau`` compares the mean losses of so many steps."""
+    plateau_threshold: float = Field(default=1e-3, ge=0, lt=1)
+    """The part of the best mean loss that a window must be below it, to count as better."""
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    """What the learning rate is multiplied by after a window that was not better."""
+    stop_after: int | None = Field(default=None, ge=1)
+    """``plateau`` ends the run after so many windows in a row that were not better (the paper: 100 epochs)."""
     warmup_steps: int = Field(default=0, ge=0)
     """Steps over which the learning rate first rises from 0."""
     last_layer_rate: float = Field(default=1.0, gt=0)
@@ -56,6 +86,10 @@ class TrainConfig(Model):
     """Adam's memory of gradients."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
     """Adam's memory of squared gradients."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """SGD's memory of gradients."""
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """How strongly weights are drawn to zero."""
     loss: Literal["mse", "l1", "charbonnier"] = "mse"
     """Over all pixels of the patch, samples on 0..1. PSNR asks for ``mse``, the paper's."""
     clip_norm: float | None = Field(default=None, gt=0)
@@ -64,6 +98,12 @@ class TrainConfig(Model):
     """The saved model is the running mean of the weights, this much of which stays at each step."""
     augment: bool = True
     """Flip and rotate each sample: one of the eight symmetries of the square."""
+    crop: int | None = Field(default=None, ge=1)
+    """LR rows and columns that are cut out of each patch, at a drawn place; the whole patch when left out."""
+    shuffle_channels: bool = False
+    """Put R', G' and B' of each sample in a drawn order."""
+    block: int | None = Field(default=None, ge=1)
+    """Mix rows within so many row groups only: for sets larger than memory (docs/loading.md)."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Of the first weights, the order of the samples and their symmetries."""
     log_every: int = Field(default=100, ge=1)
@@ -77,6 +117,17 @@ class TrainConfig(Model):
     one, the result does not depend on how many cores there are."""
     deterministic: bool = True
     """Allow only algorithms that give the same bits each time on one machine."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """``bfloat16``: the network computes under autocast; weights, loss and optimizer stay float32."""
+    channels_last: bool = True
+    """Lay channels side by side in memory: a quarter faster on CPUs, and what tensor cores ask for."""
+    compile: bool = False
+    """Let ``torch.compile`` write kernels for the network: a minute at the start, faster steps on a GPU."""
+    cuda_graph: bool = False
+    """Record the kernels of a step once and replay them: steps of small networks are mostly launches. CUDA only."""
+    data: Literal["auto", "memory", "disk"] = "auto"
+    """``memory`` holds the split on the device as one tensor, ``disk`` reads it through a ``DataLoader``; ``auto``
+    holds what fits. The samples are the same."""
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Self:
@@ -86,36 +137,66 @@ class TrainConfig(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _options_fit_each_other(self) -> Self:
+        if self.lowest_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"lowest_learning_rate is {self.lowest_learning_rate}, it must be at most learning_rate "
+                f"({self.learning_rate})"
+            )
+        if self.stop_after is not None and self.schedule != "plateau":
+            raise ValueError("stop_after goes with schedule=plateau")
+        if self.shuffle_channels and self.model.colors != 3:
+            raise ValueError("shuffle_channels goes with colors=3: luma has one channel")
+        return self
+
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0: a linear rise, then half a cosine down to 0."""
+        """Return the learning rate of a step, counted from 0: a linear rise, then what the schedule says of the step.
+
+        ``plateau`` lowers it further, by what the losses were (``espcn/schedule.py``).
+        """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
+        if self.schedule != "cosine":
+            return self.learning_rate
         done = (step - self.warmup_steps) / (self.steps - self.warmup_steps)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        above = self.learning_rate - self.lowest_learning_rate
+        return self.lowest_learning_rate + above * 0.5 * (1 + math.cos(math.pi * done))
 
+
+_PUBLISHED: Final[dict[str, Any]] = {
+    # Tanh, and no path around the layers.
+    "model": {"activation": "tanh", "input_gain": 8.0, "last_gain": 0.02},
+    "steps": 32_000,
+    "learning_rate": 2e-3,
+}
+_RESIDUAL: Final[dict[str, Any]] = {
+    # The same layers and cost; they learn what nearest upsampling lacks.
+    "model": {"activation": "gelu", "residual": "nearest", "input_gain": 8.0, "last_gain": 0.0},
+    "steps": 8_000,
+    "learning_rate": 4e-3,
+}
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    # The published network: tanh, and no path around the layers.
-    "espcn": {
-        "model": {"activation": "tanh", "input_gain": 8.0, "last_gain": 0.02},
-        "steps": 32_000,
-        "learning_rate": 2e-3,
-    },
-    # The same layers and cost; they learn what nearest upsampling lacks.
-    "residual": {
-        "model": {"activation": "gelu", "residual": "nearest", "input_gain": 8.0, "last_gain": 0.0},
-        "steps": 8_000,
-        "learning_rate": 4e-3,
-    },
+    "espcn": _PUBLISHED,
+    "espcn-t91": _PUBLISHED,
+    "espcn-video": {**_PUBLISHED, "batch_size": 16, "steps": 40_000},
+    "residual": _RESIDUAL,
+    "quick": {**_RESIDUAL, "steps": 1_500, "checkpoint_every": 250},
 }
-"""Options of each preset that differ from the defaults."""
+"""Options of each preset that differ from the defaults.
+
+``espcn-t91``: the published network on small patches of T91 (``espcn`` is its older name). ``espcn-video``: the same
+network for sets of video, whose patches are larger and many more. ``residual``: what the same cost can do. ``quick``:
+that, in a quarter of a minute. Colours and frames are those of the shards.
+"""
 
 
 def preset(name: str, *, scale: int, **overrides: Any) -> TrainConfig:
     """Return the configuration of a preset.
 
     Args:
-        name: ``espcn`` or ``residual``.
+        name: One of ``PRESETS``.
         scale: Of the shards that will be trained on.
         **overrides: Fields of ``TrainConfig`` that shall be different. A dict for ``model`` changes the named fields.
 
@@ -127,10 +208,19 @@ def preset(name: str, *, scale: int, **overrides: Any) -> TrainConfig:
         'gelu'
     """
     if name not in PRESETS:
-        raise ValueError(f"there is no preset '{name}'; known are {', '.join(PRESETS)}")
+        raise ValueError(
+            f"there is no preset '{name}'; known are {', '.join(PRESETS)}.{nearest_names(name, PRESETS)}"
+        )
     chosen = PRESETS[name]
     model = {"scale": scale, **chosen["model"], **overrides.pop("model", {})}
     return checked_config({"preset": name, **chosen, **overrides, "model": model})
+
+
+def option_names() -> tuple[str, ...]:
+    """Return the names of all options: those of ``TrainConfig``, then those of its network."""
+    return tuple(name for name in TrainConfig.model_fields if name not in ("model", "preset")) + tuple(
+        EspcnConfig.model_fields
+    )
 
 
 def checked_config(options: dict[str, Any]) -> TrainConfig:
@@ -146,10 +236,16 @@ def checked_config(options: dict[str, Any]) -> TrainConfig:
 
 
 def _sentence(problem: "ErrorDetails") -> str:
-    name = ".".join(map(str, problem["loc"]))
+    place = [part for part in problem["loc"] if part != "model"]
+    name = ".".join(map(str, place)) or ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        return f"there is no option {name}"
+        # Only as much of a foreign name as a sentence holds.
+        return (
+            f"there is no option {ascii(name)[1:-1][:80]}.{nearest_names(name, option_names())}".removesuffix(
+                "."
+            )
+        )
     if not name:
         return problem["msg"].removeprefix("Value error, ")
-    rule = problem["msg"].replace("Input should be", "it must be")
-    return f"{name} is {problem['input']}, {rule}"
+    rule = problem["msg"].replace("Input should be", "it must be").replace("Field required", "it is needed")
+    return f"{name} is {str(problem['input'])[:80]}, {rule}"

@@ -1,11 +1,12 @@
 """ESPCN (Shi et al., CVPR 2016): three convolutions in LR space, then the periodic shuffle.
 
 5x5 to 64 maps, 3x3 to 32, 3x3 to ``scale ** 2``, on luma; scale 2, 3 and 4 have 21,284, 22,729 and 24,752
-parameters. The variant with ``residual="nearest"`` has the same layers and learns what nearest upsampling of its
-input lacks.
+parameters (R'G'B': 26,796, 31,131 and 37,200). Variants of the same layers: ``residual="nearest"`` learns what
+nearest upsampling of the input lacks, ``frames`` sees several frames, ``upsampling`` enlarges otherwise.
 """
 
 import math
+from typing import Literal
 
 from sr_datasets.errors import MissingExtraError
 from sr_datasets.espcn.config import EspcnConfig
@@ -19,54 +20,104 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("ESPCN", extra="torch") from error
 
+from sr_datasets.espcn.upsampling import (
+    TransposedConvolution,
+    icnr_,
+    subpixel_of_nearest,
+    subpixel_of_transposed,
+    transposed_of_subpixel,
+)
+
+_MAPS = 32
+"""Channels that the last layer gets."""
+
 
 class Espcn(nn.Module):
-    """The network on luma of 0..1.
+    """The network on samples of 0..1.
 
     Its last layer starts as ICNR says (Aitken et al., 2017): the filters that make the pixels of one cell are equal,
     so that the network starts as nearest upsampling of a convolution, without a checkerboard.
     """
+
+    conv3: nn.Conv2d | TransposedConvolution
 
     def __init__(self, config: EspcnConfig, *, seed: int = 0) -> None:
         """Make a network with fresh weights.
 
         Args:
             config: The network.
-            seed: Of the weights; the same on every machine for one version of torch.
+            seed: Of the weights; the same on every machine for one version of torch. Networks that differ in
+                ``subpixel`` and ``transposed`` alone start as the same function.
         """
         super().__init__()
         self.config = config
-        scale = config.scale
         # Torch draws weights of its own when it makes layers: the caller's random numbers are not to notice.
         with torch.random.fork_rng(devices=[]):
-            self.conv1 = nn.Conv2d(1, 64, kernel_size=5, padding=2)
-            self.conv2 = nn.Conv2d(64, 32, kernel_size=3, padding=1)
-            self.conv3 = nn.Conv2d(32, scale**2, kernel_size=3, padding=1)
+            self.conv1 = nn.Conv2d(config.frames * config.colors, 64, kernel_size=5, padding=2)
+            self.conv2 = nn.Conv2d(64, _MAPS, kernel_size=3, padding=1)
+            self.conv3 = _last_layer(config)
         self._draw_weights(torch.Generator().manual_seed(seed))
 
     def forward(self, lr: Tensor) -> Tensor:
         """Return SR.
 
         Args:
-            lr: ``(N, 1, h, w)`` float luma, 0..1.
+            lr: ``(N, colors, h, w)`` float, 0..1; of a network of several frames ``(N, frames, colors, h, w)``, as
+                batches of ``PairDataset`` are.
 
         Returns:
-            ``(N, 1, scale * h, scale * w)`` float, not clipped.
+            ``(N, colors, scale * h, scale * w)`` float, not clipped.
+
+        Raises:
+            ValueError: The input has another number of colours or frames.
         """
         config = self.config
-        centred = lr - config.input_mean
+        self._require_shape(lr)
+        stacked = lr.flatten(1, 2) if config.frames > 1 else lr
+        centred = stacked - config.input_mean
         maps = self._activate(self.conv1(centred * config.input_gain))
         maps = self._activate(self.conv2(maps))
-        # Torch's order: channel (y mod scale) * scale + (x mod scale); with one colour also the paper's.
-        sr = F.pixel_shuffle(self.conv3(maps), config.scale)
+        sr = self._enlarge(maps)
         if config.residual == "nearest":
-            return sr + F.interpolate(lr, scale_factor=config.scale, mode="nearest")
+            frame = lr[:, config.frames // 2] if config.frames > 1 else lr
+            return sr + F.interpolate(frame, scale_factor=config.scale, mode="nearest")
         return sr + config.input_mean
 
     @property
     def num_parameters(self) -> int:
         """Weights and biases."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def with_upsampling(self, upsampling: Literal["subpixel", "transposed"]) -> "Espcn":
+        """Return a network that computes the same with another last layer; outputs agree to float error.
+
+        Sub-pixel and transposed convolutions turn into each other, ``resize-nearest`` into either of them.
+
+        Raises:
+            ValueError: The network enlarges bilinearly, which no other layer does alike at the borders.
+        """
+        before, scale = self.config.upsampling, self.config.scale
+        if before == "resize-bilinear":
+            raise ValueError("a network with upsampling resize-bilinear cannot be written in another way")
+        weight, bias = self.conv3.weight.detach(), self.conv3.bias
+        assert bias is not None
+        if before == "transposed":
+            weight = subpixel_of_transposed(weight, scale)
+        elif before == "resize-nearest":
+            weight, bias = subpixel_of_nearest(weight, scale), bias.repeat_interleave(scale**2)
+        if upsampling == "transposed":
+            weight = transposed_of_subpixel(weight, scale)
+        other = Espcn(self.config.model_copy(update={"upsampling": upsampling})).to(weight)
+        other.load_state_dict({**self.state_dict(), "conv3.weight": weight, "conv3.bias": bias.detach()})
+        return other.train(self.training)
+
+    def _require_shape(self, lr: Tensor) -> None:
+        config = self.config
+        wanted = (config.frames, config.colors) if config.frames > 1 else (config.colors,)
+        if lr.ndim != 3 + len(wanted) or tuple(lr.shape[1:-2]) != wanted:
+            raise ValueError(
+                f"the network's input is (N, {', '.join(map(str, wanted))}, height, width), this is {tuple(lr.shape)}"
+            )
 
     def _activate(self, maps: Tensor) -> Tensor:
         match self.config.activation:
@@ -77,22 +128,41 @@ class Espcn(nn.Module):
             case "gelu":
                 return F.gelu(maps)
 
+    def _enlarge(self, maps: Tensor) -> Tensor:
+        scale, upsampling = self.config.scale, self.config.upsampling
+        if upsampling == "resize-nearest":
+            maps = F.interpolate(maps, scale_factor=scale, mode="nearest")
+        elif upsampling == "resize-bilinear":
+            maps = F.interpolate(maps, scale_factor=scale, mode="bilinear", align_corners=False)
+        planes: Tensor = self.conv3(maps)
+        # Torch's order: channel c * scale**2 + (y mod scale) * scale + (x mod scale); with one colour also the paper's.
+        return F.pixel_shuffle(planes, scale) if upsampling == "subpixel" else planes
+
     def _draw_weights(self, generator: torch.Generator) -> None:
         """Draw each weight and bias evenly from +-1/sqrt(inputs), torch's own rule, then prepare the last layer."""
+        config = self.config
+        last = self.conv3
         with torch.no_grad():
-            for layer in (self.conv1, self.conv2, self.conv3):
-                bound = 1 / math.sqrt(layer.weight[0].numel())
-                for parameter in layer.parameters():
+            if isinstance(last, TransposedConvolution):
+                # Drawn as the sub-pixel layer that it equals: with torch's rule too its inputs are those of a pixel.
+                weight = subpixel_of_transposed(last.weight, config.scale).contiguous()
+                last_parameters = [weight, last.bias]
+            else:
+                last_parameters = list(last.parameters())
+            for parameters in ([*self.conv1.parameters()], [*self.conv2.parameters()], last_parameters):
+                bound = 1 / math.sqrt(parameters[0][0].numel())
+                for parameter in parameters:
                     parameter.uniform_(-bound, bound, generator=generator)
-            for parameter in self.conv3.parameters():
-                icnr_(parameter, self.config.scale).mul_(self.config.last_gain)
+            for parameter in last_parameters:
+                if config.icnr and not config.upsampling.startswith("resize"):
+                    icnr_(parameter, config.scale)
+                parameter.mul_(config.last_gain)
+            if isinstance(last, TransposedConvolution):
+                last.weight.copy_(transposed_of_subpixel(weight, config.scale))
 
 
-def icnr_(parameter: Tensor, scale: int) -> Tensor:
-    """Give the ``scale ** 2`` filters (or biases) behind each pixel cell the values of the cell's first, in place.
-
-    Torch's pixel shuffle takes them from adjacent channels, so that copies repeat, and do not tile, along axis 0.
-    """
-    first = parameter.detach()[:: scale**2].clone()
-    with torch.no_grad():
-        return parameter.copy_(first.repeat_interleave(scale**2, dim=0))
+def _last_layer(config: EspcnConfig) -> nn.Conv2d | TransposedConvolution:
+    if config.upsampling == "transposed":
+        return TransposedConvolution(_MAPS, config.colors, scale=config.scale)
+    cell = config.scale**2 if config.upsampling == "subpixel" else 1
+    return nn.Conv2d(_MAPS, config.colors * cell, kernel_size=3, padding=1)
