@@ -10,39 +10,17 @@ from the start instead and counts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import av
-import av.logging
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.video.base import ClipReader, Frame, Plane
-from sr_datasets.video.decoded import Shape, planes_of, shape_of
-from sr_datasets.video.packets import (
-    PacketIndex,
-    container_index,
-    lacks_pts,
-    list_packets,
-    noting_pts,
-    start_at,
-)
+from sr_datasets.video.decoded import planes_of, shape_of
+from sr_datasets.video.packets import PacketIndex, container_index, list_packets, start_at
 from sr_datasets.video.stream import LostError, VideoFile
-from sr_datasets.video.tags import Range, Siting, StreamTags, color_tags
-
-# Custom of JFIF and MPEG-1: chroma between the luma samples (H.264 and MPEG-2: beside them, left).
-_CENTERED_CODECS = {"mjpeg", "mjpegb", "mpeg1video", "h261", "h263", "flv1"}
-# Codecs whose decoders mark interlaced frames, so that unmarked means progressive.
-_MARKING_CODECS = {"h264", "hevc", "vvc", "mpeg2video", "mpeg4", "vc1", "prores", "dnxhd", "dvvideo", "mjpeg"}
-_PROGRESSIVE_CODECS = {"vp8", "vp9", "av1", "libdav1d", "libaom-av1", "gif", "apng", "png", "webp"}
-_FIELD_ORDER_PROGRESSIVE = 1  # AVFieldOrder; 0 is unknown, above 1 are the interlaced orders
-# AV_FIELD_TT, BB, TB (coded top first, shown bottom first) and BT.
-_FIELD_ORDERS: dict[int, Literal["top", "bottom"]] = {2: "top", 3: "bottom", 4: "bottom", 5: "top"}
+from sr_datasets.video.streamed import CompressedStream
 
 
 def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> VideoInfo:
@@ -52,105 +30,10 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
         DecodeError: It cannot be opened or has no video; a frame is damaged, transparent or out of
             order; size, format or rotation change on the way.
     """
-    with ExitStack() as opened:
-        source = opened.enter_context(VideoFile(path, threads))
-        if source.container.format.name.endswith("_pipe"):
-            raise DecodeError(
-                f"{path}: a picture of a kind that is not read ({source.container.format.name}); PNG, JPEG and BMP "
-                "are. Convert it to PNG."
-            )
-        first: Shape | None = None
-        interlaced, num_frames = False, 0
-        packet_pts: list[int | None] = []
-        order = _Order()
-        log = opened.enter_context(_ffv1_log(source))
-        for frame in source.decode(noting_pts(source.packets(), packet_pts)):
-            shape = shape_of(path, frame, num_frames)
-            if first is None:
-                first, tags = shape, _tags_of(frame)
-            elif shape != first:
-                raise DecodeError(
-                    f"{path}: frame {num_frames} is {shape}, but the frames before it are {first}. A clip must keep "
-                    "one size and format: cut it there into two."
-                )
-            source.check(frame, num_frames)
-            planes_of(path, frame, shape, num_frames)  # for its check of the alpha plane
-            if any("CRC mismatch" in message for _, _, message in log):
-                raise DecodeError(
-                    f"{path}: frame {num_frames} or one just before does not have its own checksum (FFV1 CRC). "
-                    "It is damaged: fetch or copy the file again."
-                )
-            order.see(frame.pts, num_frames)
-            interlaced = interlaced or frame.interlaced_frame
-            num_frames += 1
-        if first is None:
-            raise DecodeError(
-                f"{path}: its video stream holds no frame that is shown. Fetch or copy it again."
-            )
-        if order.problem and not lacks_pts(source, packet_pts):
-            raise DecodeError(
-                f"{path}: {order.problem} (in units of {source.time_base} s): the order of showing is unclear. Copy the "
-                "stream into a new container with ffmpeg -c copy, or convert it."
-            )
-        stream, pixels = source.stream, first.pixels
-        return VideoInfo(
-            media="video",
-            container=source.container.format.name,
-            codec=stream.codec_context.name,
-            width=first.width,
-            height=first.height,
-            num_frames=num_frames,
-            frame_rate=source.frame_rate or (clip.frame_rate if clip is not None else None),
-            pixel_format=pixels.name,
-            bit_depth=pixels.bit_depth,
-            model=pixels.model,
-            chroma_log2_x=pixels.log2_x,
-            chroma_log2_y=pixels.log2_y,
-            time_base=source.time_base,
-            scan=_scan(stream.codec_context, interlaced=interlaced),
-            field_order=_FIELD_ORDERS.get(int(stream.codec_context.field_order), "unknown"),
-            color=color_tags(
-                path,
-                pixels,
-                width=first.width,
-                height=first.height,
-                tags=tags,
-                guessed_siting=_siting(stream.codec_context.name, first),
-                clip=clip,
-            ),
-        )
-
-
-@contextmanager
-def _ffv1_log(source: VideoFile) -> Iterator[list[tuple[int, str, str]]]:
-    """Collect what FFmpeg logs while it decodes FFV1: a wrong checksum is told there and nowhere else."""
-    if source.stream.codec_context.name != "ffv1":
-        yield []
-        return
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        with av.logging.Capture(local=False) as log:
-            yield log
-    finally:
-        av.logging.set_level(level)
-
-
-@dataclass(slots=True)
-class _Order:
-    """Looks for a frame that is stamped earlier than the one shown before it."""
-
-    last: int | None = None
-    problem: str = ""
-
-    def see(self, stamp: int | None, index: int) -> None:
-        if stamp is None:
-            return
-        if self.last is not None and stamp < self.last and not self.problem:
-            self.problem = (
-                f"frame {index} is stamped {stamp}, before the frame shown ahead of it, {self.last}"
-            )
-        self.last = stamp
+    with CompressedStream(path, clip=clip, threads=threads) as stream:
+        for _ in stream:
+            pass
+        return stream.info
 
 
 def decode_picture(path: Path) -> tuple[Plane, ...]:
@@ -294,29 +177,3 @@ class CompressedReader(ClipReader):
         """Close the file and the decoder."""
         self._running = None
         self._source.close()
-
-
-def _tags_of(frame: VideoFrame) -> StreamTags:
-    ranges: dict[int, Range] = {1: "limited", 2: "full"}
-    return StreamTags(
-        matrix=int(frame.colorspace),
-        transfer=int(frame.color_trc),
-        range=ranges.get(int(frame.color_range)),
-    )
-
-
-def _siting(codec: str, shape: Shape) -> Siting:
-    # Left siting seen in a mirror or turned by a quarter lies right, above or below. The four names
-    # have none of these: centre is at most half a luma sample away, and marked as guessed.
-    if codec in _CENTERED_CODECS or shape.transposed or shape.flipped_x:
-        return "center"
-    return "left"
-
-
-def _scan(codec: VideoCodecContext, *, interlaced: bool) -> Literal["progressive", "interlaced", "unknown"]:
-    order = int(codec.field_order)
-    if interlaced or order > _FIELD_ORDER_PROGRESSIVE:
-        return "interlaced"
-    if order == _FIELD_ORDER_PROGRESSIVE or codec.name in _MARKING_CODECS | _PROGRESSIVE_CODECS:
-        return "progressive"
-    return "unknown"

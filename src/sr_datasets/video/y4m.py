@@ -23,12 +23,14 @@ from sr_datasets.video.raw import FrameFile
 from sr_datasets.video.tags import Range, Siting, StreamTags, color_tags
 
 MAGIC = b"YUV4MPEG2"
-_MAX_LINE = 4096
-_MARKER = b"FRAME\n"
+MAX_LINE = 4096
+MARKER = b"FRAME\n"
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
+    """What the first line of a y4m file says."""
+
     width: int
     height: int
     frame_rate: Fraction | None
@@ -37,6 +39,7 @@ class _Header:
     field_order: Literal["top", "bottom", "unknown"]
     range: Range | None
     siting: Siting | None
+    sample_aspect: Fraction | None
     num_bytes: int
 
 
@@ -49,6 +52,11 @@ def probe_y4m(path: Path, clip: Clip | None) -> VideoInfo:
     with path.open("rb") as file:
         header = _read_header(path, file.fileno())
         offsets = _walk(path, file.fileno(), header)
+    return info_of(path, header, len(offsets), clip)
+
+
+def info_of(path: Path, header: Header, num_frames: int, clip: Clip | None) -> VideoInfo:
+    """Return what a header says of its clip."""
     frame_rate = header.frame_rate or (clip.frame_rate if clip else None)
     pixels = header.pixels
     return VideoInfo(
@@ -57,7 +65,7 @@ def probe_y4m(path: Path, clip: Clip | None) -> VideoInfo:
         codec="rawvideo",
         width=header.width,
         height=header.height,
-        num_frames=len(offsets),
+        num_frames=num_frames,
         frame_rate=frame_rate,
         pixel_format=pixels.name,
         bit_depth=pixels.bit_depth,
@@ -98,7 +106,7 @@ class Y4mReader(ClipReader):
     def _check_unchanged(self) -> None:
         header, info = self._header, self.info
         size = os.fstat(self._file.descriptor).st_size
-        regular = header.num_bytes + info.num_frames * (len(_MARKER) + self._frame_bytes)
+        regular = header.num_bytes + info.num_frames * (len(MARKER) + self._frame_bytes)
         if size - regular not in (0, 1):  # 1: the stray newline; its marker is checked frame by frame
             self._offsets = _walk(self.path, self._file.descriptor, header)
         found = info.num_frames if self._offsets is None else len(self._offsets)
@@ -125,9 +133,9 @@ class Y4mReader(ClipReader):
     def _payload_at(self, index: int) -> int:
         """Return where the samples of a frame begin, having seen its marker."""
         if self._offsets is None:
-            offset = self._header.num_bytes + index * (len(_MARKER) + self._frame_bytes)
-            if os.pread(self._file.descriptor, len(_MARKER), offset) == _MARKER:
-                return offset + len(_MARKER)
+            offset = self._header.num_bytes + index * (len(MARKER) + self._frame_bytes)
+            if os.pread(self._file.descriptor, len(MARKER), offset) == MARKER:
+                return offset + len(MARKER)
             # Frame parameters of the right total length, or damage: the walk tells them apart.
             self._offsets = _walk(self.path, self._file.descriptor, self._header)
             if len(self._offsets) != self.info.num_frames:
@@ -139,25 +147,25 @@ class Y4mReader(ClipReader):
         self._file.close()
 
 
-def _walk(path: Path, descriptor: int, header: _Header) -> list[int]:
+def _walk(path: Path, descriptor: int, header: Header) -> list[int]:
     """Return where the samples of each frame begin, having checked every marker."""
     size = os.fstat(descriptor).st_size
     frame_bytes = header.pixels.frame_bytes(header.width, header.height)
     offsets: list[int] = []
     offset = header.num_bytes
     while offset < size:
-        marker = os.pread(descriptor, len(_MARKER), offset)
-        if marker == _MARKER:
-            start = offset + len(_MARKER)
+        marker = os.pread(descriptor, len(MARKER), offset)
+        if marker == MARKER:
+            start = offset + len(MARKER)
         elif marker == b"\n" and offset == size - 1 and offsets:
             break
         elif marker == b"FRAME ":
-            line = os.pread(descriptor, _MAX_LINE, offset)
+            line = os.pread(descriptor, MAX_LINE, offset)
             if b"\n" not in line:
                 raise _bad_marker(path, len(offsets), offset, line[:24], size)
             start = offset + line.index(b"\n") + 1
-        elif _MARKER.startswith(marker):
-            raise _cut(path, len(offsets), size - offset, len(_MARKER) + frame_bytes)
+        elif MARKER.startswith(marker):
+            raise _cut(path, len(offsets), size - offset, len(MARKER) + frame_bytes)
         else:
             raise _bad_marker(path, len(offsets), offset, marker, size)
         if start + frame_bytes > size:
@@ -183,8 +191,18 @@ def _cut(path: Path, whole: int, rest: int, needed: int) -> DecodeError:
     )
 
 
-def _read_header(path: Path, descriptor: int) -> _Header:
-    line, newline, _ = os.pread(descriptor, _MAX_LINE, 0).partition(b"\n")
+def _read_header(path: Path, descriptor: int) -> Header:
+    line, newline, _ = os.pread(descriptor, MAX_LINE, 0).partition(b"\n")
+    return parse_header(path, line + newline)
+
+
+def parse_header(path: Path, first_line: bytes) -> Header:
+    """Return what the first line of a y4m file, with its newline, says.
+
+    Raises:
+        DecodeError: It is no y4m, or says what is not read here.
+    """
+    line, newline, _ = first_line.partition(b"\n")
     words = line.decode("latin-1").split(" ")
     if words[0].encode() != MAGIC or not newline:
         raise DecodeError(
@@ -211,7 +229,7 @@ def _read_header(path: Path, descriptor: int) -> _Header:
         scan = "progressive" if tags["I"] == "p" else "interlaced"
     orders: dict[str, Literal["top", "bottom", "unknown"]] = {"t": "top", "b": "bottom"}
     ranges: dict[str, Range] = {"FULL": "full", "LIMITED": "limited"}
-    return _Header(
+    return Header(
         width=width,
         height=height,
         frame_rate=_rate(path, tags.get("F", "0:0")),
@@ -220,6 +238,7 @@ def _read_header(path: Path, descriptor: int) -> _Header:
         field_order=orders.get(tags.get("I", "?"), "unknown"),
         range=ranges.get(extras.get("COLORRANGE", "")),
         siting=siting,
+        sample_aspect=_aspect(tags.get("A", "")),
         num_bytes=len(line) + 1,
     )
 
@@ -232,6 +251,11 @@ def _rate(path: Path, text: str) -> Fraction | None:
         )
     above, below = int(match[1]), int(match[2])
     return Fraction(above, below) if above and below else None
+
+
+def _aspect(text: str) -> Fraction | None:
+    match = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", text)
+    return Fraction(int(match[1]), int(match[2])) if match else None
 
 
 def _chroma(path: Path, text: str, *, named: bool) -> tuple[PixelFormat, Siting | None]:
