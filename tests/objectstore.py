@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,11 @@ class ObjectStore:
     def put(self, path: str, data: bytes) -> None:
         with self.filesystem.open_output_stream(f"tests/{path}") as file:
             file.write(data)
+
+    def put_folder(self, path: str, folder: Path) -> None:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                self.put(f"{path}/{file.relative_to(folder)}", file.read_bytes())
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from sr_datasets.shards.sets import (
     write_index,
     write_set_json,
 )
+from sr_datasets.shards.storage import Storage
 from sr_datasets.shards.writer import ShardWriter
 
 
@@ -88,19 +89,25 @@ SMALL: Mapping[str, Sequence[Sequence[Row]]] = {
 
 
 def write_shard(
-    path: Path, groups: Sequence[Sequence[Row]], metadata: Mapping[str, str] | None = None
+    path: Path,
+    groups: Sequence[Sequence[Row]],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    storage: Storage = "raw",
 ) -> ShardSummary:
     """Write one shard."""
-    with ShardWriter(path, metadata=metadata) as writer:
+    with ShardWriter(path, metadata=metadata, storage=storage) as writer:
         for rows in groups:
             writer.write_group(rows)
     return writer.summary
 
 
-def write_set(set_dir: Path, shards: Mapping[str, Sequence[Sequence[Row]]]) -> SetInfo:
+def write_set(
+    set_dir: Path, shards: Mapping[str, Sequence[Sequence[Row]]], *, storage: Storage = "raw"
+) -> SetInfo:
     """Write a whole set, as a build does."""
     summaries = [
-        write_shard(set_dir / DATA_DIR / name, groups, {"recipe": '{"id": "small"}'})
+        write_shard(set_dir / DATA_DIR / name, groups, {"recipe": '{"id": "small"}'}, storage=storage)
         for name, groups in shards.items()
     ]
     info = describe_set(

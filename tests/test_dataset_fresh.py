@@ -32,6 +32,25 @@ NOISY = {
         {"kind": "gaussian-noise", "sigma": {"low": 1, "high": 20}},
     ],
 }
+NOISY_HR = {
+    "kind": "chain",
+    "between": "floats",
+    "steps": [
+        {"kind": "gaussian-noise", "sigma": {"low": 1, "high": 20}, "grey": 0.5},
+        {"kind": "blur", "sigma": 0.8, "size": 5},
+        {"kind": "bicubic"},
+        {"kind": "gaussian-noise", "sigma": 2},
+    ],
+}
+JPEG_OF_CROPS = {
+    "kind": "chain",
+    "of": "crop",
+    "steps": [
+        {"kind": "gaussian-noise", "sigma": 3},
+        {"kind": "bicubic"},
+        {"kind": "jpeg", "quality": {"low": 30, "high": 90}},
+    ],
+}
 BLURRED = {"kind": "chain", "steps": NOISY["steps"][:2]}
 CROPS = "real-esrgan"
 
@@ -58,9 +77,28 @@ def build_both(store: Any, tmp_path: Path, degradation: Any, halo: int, **settin
         ("bd-duf", 8, "y", 3),
         (BLURRED, 10, "rgb", 1),
         (BLURRED, 10, "y", 3),
+        (NOISY, 10, "rgb", 1),
+        (NOISY, 10, "y", 3),
+        (NOISY, 12, "yuv420", 1),
+        (NOISY_HR, 10, "rgb", 3),
+        (JPEG_OF_CROPS, 0, "rgb", 1),
+        (JPEG_OF_CROPS, 0, "y", 3),
         (CROPS, 0, "rgb", 1),
     ],
-    ids=["bicubic", "yuv420", "window", "drawn", "drawn-window", "crops"],
+    ids=[
+        "bicubic",
+        "yuv420",
+        "window",
+        "drawn",
+        "drawn-window",
+        "noise",
+        "noise-window",
+        "noise-yuv420",
+        "noise-before",
+        "jpeg",
+        "jpeg-window",
+        "crops",
+    ],
 )
 def test_lr_with_the_key_of_a_build_is_that_of_the_build(
     store: Any, tmp_path: Path, degradation: Any, halo: int, color: str, window: int
@@ -124,10 +162,15 @@ def test_what_cannot_be_degraded_when_it_is_loaded_is_refused_at_once(store: Any
     with pytest.raises(ShardError, match=r"4 HR pixels around .* the set keeps 3\. .*halo: 4"):
         PairDataset(tmp_path / "none", degrade="bicubic")
     jpeg = {"kind": "chain", "steps": [{"kind": "bicubic"}, {"kind": "jpeg", "quality": 50}]}
-    with pytest.raises(ShardError, match="made of a whole frame there, which no row holds"):
+    with pytest.raises(
+        ShardError, match=r"none: jpeg must see the whole frame, of which a row holds a patch\. Choose"
+    ):
         PairDataset(tmp_path / "none", degrade=jpeg)
-    with pytest.raises(ShardError, match="noise is drawn by its place in the frame"):
-        PairDataset(tmp_path / "none", degrade=FreshLr(NOISY, every_epoch=False))
+    coded = {"kind": "chain", "steps": [{"kind": "bicubic"}, {"kind": "x264", "crf": 25, "chroma": "4:2:0"}]}
+    with pytest.raises(ShardError, match="x264 must see the whole clip"):
+        PairDataset(tmp_path / "none", degrade=coded)
+    with pytest.raises(ShardError, match="none: x264: chroma 4:4:4 is for color rgb, not y"):
+        PairDataset(tmp_path / "none", degrade="comisr-crf25")
     with pytest.raises(ValueError, match=r"degrade='bicubik': .*neither a preset"):
         PairDataset(tmp_path / "none", degrade="bicubik")
 

@@ -112,6 +112,25 @@ def test_without_the_clips_the_interior_is_made_of_the_stored_hr(store, tmp_path
     assert [line.partition(":")[0] for line in report.different] == inside
 
 
+@pytest.mark.parametrize("hr_frames", ["centre", "all"])
+def test_noise_is_made_again_of_the_stored_hr_too(store, tmp_path, hr_frames):
+    noisy = "degradation: {kind: chain, steps: [{kind: bicubic}, {kind: gaussian-noise, sigma: {low: 2, high: 9}}]}\n"
+    sampling = UniformSampling(lr_size=12, patches_per_pair=3, window=3, hr_frames=hr_frames)
+    build_pairs(
+        recipe_of(tmp_path, text=RECIPE + noisy, sampling=sampling), out_dir=tmp_path / "out", store=store
+    )
+    empty = Store(tmp_path / "empty")
+
+    report = rederive_set(tmp_path / "out", store=empty)
+    assert (report.ok, report.from_hr, report.unknown) == (True, 15, 0)
+
+    def flip(row):
+        row.lr[1, 0, 6, 6] ^= 1
+
+    rewrite(min((tmp_path / "out" / "data").glob("*.parquet")), flip)
+    assert len(rederive_set(tmp_path / "out", store=empty).different) == 1
+
+
 def test_when_nothing_can_be_made_again_that_is_no_success(store, tmp_path):
     recipe = recipe_of(tmp_path, text=RECIPE + "degradation: {kind: none, halo: 3}\n")
     build_pairs(recipe, out_dir=tmp_path / "out", store=store)

@@ -1,8 +1,12 @@
 """Sets on an object store: read by row group, kept in a bounded cache, and nothing believed unchecked."""
 
+import multiprocessing
 import pickle
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +18,12 @@ from sr_datasets.errors import RemoteError, ShardError
 from sr_datasets.inspect import inspect_set
 from sr_datasets.remotes import Place, RangeReader
 from sr_datasets.shards.cache import PieceCache
+from sr_datasets.shards.index import load_index
+from sr_datasets.shards.mapped import MappedRows
 from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.remote import RemoteSet
+from sr_datasets.shards.remote import RemoteSet, RemoteShard
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME
+from sr_datasets.shards.storage import Storage
 
 NAMES = [f"train-{number:05d}-of-00002.parquet" for number in range(2)]
 SHARDS = {
@@ -42,9 +49,7 @@ def set_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def remote(store: ObjectStore, set_dir: Path, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """Return the path, inside the bucket, of a copy of the set for one test."""
     path = f"{request.node.name.replace('[', '-').rstrip(']')}/set"
-    for file in sorted(set_dir.rglob("*")):
-        if file.is_file():
-            store.put(f"{path}/{file.relative_to(set_dir)}", file.read_bytes())
+    store.put_folder(path, set_dir)
     return path
 
 
@@ -239,6 +244,146 @@ def test_an_object_with_one_other_byte_is_an_error_that_names_it(
     with pytest.raises(ShardError, match=rf"{NAMES[0]}: row group 3 .* changed since it was pushed"):
         shard.pixels(40)
     np.testing.assert_array_equal(shard.pixels(0)[0], SHARDS[NAMES[0]][0][0].lr)
+
+
+def rows_of(opened: RemoteSet) -> MappedRows:
+    index = load_index(opened.folder, "train")
+    return MappedRows(
+        index.paths, index.shard_of_group, index.rows_of_group, reader_of=opened.reader, ahead=opened
+    )
+
+
+def expected_of(rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    every = [row for name in NAMES for group in SHARDS[name] for row in group]
+    return np.stack([every[row].lr for row in rows]), np.stack([every[row].hr for row in rows])
+
+
+class Ranges:
+    """Notes which ranges are asked of which object, and how many at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, seconds: float = 0.0) -> None:
+        self.asked: list[tuple[str, int, int]] = []
+        self.most, self._now, self._lock = 0, 0, threading.Lock()
+        plain = RemoteShard._range
+
+        def counted(shard: RemoteShard, start: int, end: int) -> bytes:
+            with self._lock:
+                self.asked.append((shard.info.name, start, end))
+                self._now += 1
+                self.most = max(self.most, self._now)
+            try:
+                time.sleep(seconds)
+                return plain(shard, start, end)
+            finally:
+                with self._lock:
+                    self._now -= 1
+
+        monkeypatch.setattr(RemoteShard, "_range", counted)
+
+
+def own_threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if one.name.startswith("sr-datasets")]
+
+
+SHUFFLED = [95, 0, 40, 13, 60, 1, 94, 77, 26, 14, 50, 0]
+
+
+@pytest.mark.parametrize("storage", ["raw", "zstd", "png"])
+def test_a_batch_asks_for_each_row_group_once_and_for_several_at_a_time(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: Storage
+):
+    write_set(tmp_path / "set", SHARDS, storage=storage)
+    store.put_folder(f"batch-{storage}", tmp_path / "set")
+    opened = RemoteSet(store.address(f"batch-{storage}"), cache_dir=tmp_path / "cache")
+    rows, ranges = rows_of(opened), Ranges(monkeypatch, seconds=0.05)
+
+    lr, hr = rows.batch(np.array(SHUFFLED))
+
+    np.testing.assert_array_equal(lr, expected_of(SHUFFLED)[0])
+    np.testing.assert_array_equal(hr, expected_of(SHUFFLED)[1])
+    groups = {(NAMES[row // 48], *opened.shard(NAMES[row // 48]).span(row % 48 // 12)) for row in SHUFFLED}
+    footers = [one for one in ranges.asked if one not in groups]
+    assert sorted(set(ranges.asked)) == sorted(ranges.asked)
+    assert len(ranges.asked) == len(groups) + len(footers)
+    assert sorted(name for name, *_ in footers) == NAMES
+    assert 4 <= ranges.most <= 8
+    assert own_threads() == []
+    rows.batch(np.array(SHUFFLED))
+    assert len(ranges.asked) == len(groups) + len(footers)
+
+
+def test_a_batch_larger_than_the_memory_bound_reads_each_row_group_once(
+    store: ObjectStore, remote: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache", cache_bytes=0, memory_bytes=1)
+    rows, ranges = rows_of(opened), Ranges(monkeypatch)
+
+    lr, _ = rows.batch(np.array(SHUFFLED))
+
+    np.testing.assert_array_equal(lr, expected_of(SHUFFLED)[0])
+    assert len(set(ranges.asked)) == len(ranges.asked)
+    assert sum(len(opened.shard(name).map().groups.keys() - {-1}) for name in NAMES) == 1
+
+
+def test_a_batch_goes_on_where_its_reads_broke(store: ObjectStore, remote: str, tmp_path: Path):
+    line = BreakingLine(store.port, after=20_000)
+    opened = RemoteSet(store.address(remote, port=line.port), cache_dir=tmp_path / "cache")
+    rows = rows_of(opened)
+    rows.shape_of(np.arange(96))
+    line.breaks = 3
+
+    lr, hr = rows.batch(np.array(SHUFFLED))
+
+    line.close()
+    assert line.broken == 3
+    np.testing.assert_array_equal(lr, expected_of(SHUFFLED)[0])
+    np.testing.assert_array_equal(hr, expected_of(SHUFFLED)[1])
+
+
+def test_an_object_that_changed_is_an_error_in_a_batch_and_leaves_no_thread(
+    store: ObjectStore, remote: str, tmp_path: Path
+):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache")
+    rows = rows_of(opened)
+    path = f"{remote}/{DATA_DIR}/{NAMES[1]}"
+    data = bytearray(store.get(path))
+    start, end = opened.shard(NAMES[1]).span(1)
+    data[(start + end) // 2] ^= 1
+    store.put(path, bytes(data))
+
+    with pytest.raises(ShardError, match=rf"{NAMES[1]}: row group 1 .* changed since it was pushed"):
+        rows.batch(np.array(SHUFFLED))
+    assert own_threads() == []
+    np.testing.assert_array_equal(rows.batch(np.array([0, 95]))[0], expected_of([0, 95])[0])
+
+    store.put(path, bytes(data)[:-1])
+    again = rows_of(RemoteSet(store.address(remote), cache_dir=tmp_path / "other"))
+    with pytest.raises(
+        ShardError, match=rf"{NAMES[1]} has {len(data) - 1} bytes, sr-data.json says {len(data)}"
+    ):
+        again.batch(np.array(SHUFFLED))
+
+
+def _sum_of_batch(rows: MappedRows, wanted: list[int], answers: Any) -> None:
+    answers.put(int(rows.batch(np.array(wanted))[1].astype(np.int64).sum()))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_that_comes_after_a_batch_reads_its_own(
+    store: ObjectStore, remote: str, tmp_path: Path, method: str
+):
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache", cache_bytes=0)
+    rows = rows_of(opened)
+    rows.batch(np.array(SHUFFLED))
+    context = multiprocessing.get_context(method)
+    answers = context.Queue()
+    child = context.Process(target=_sum_of_batch, args=(rows, [30, 70, 90], answers))
+    child.start()
+    try:
+        assert answers.get(timeout=60) == int(expected_of([30, 70, 90])[1].astype(np.int64).sum())
+    finally:
+        child.join(10)
+        child.kill()
 
 
 def test_another_shard_under_the_name_is_an_error_that_names_it(

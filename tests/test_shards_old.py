@@ -1,4 +1,4 @@
-"""Sets of earlier format versions stay readable: tests/data/shards-1 was written by version 1."""
+"""Sets of old stay readable: tests/data/shards-1 is of version 1, shards-2 of version 2 before it knew the size of frames."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from made import made_store
 from sr_datasets.build import build_pairs, rederive_set
 from sr_datasets.errors import ShardError
 from sr_datasets.forget import forget
-from sr_datasets.inspect import describe_row, inspect_set
+from sr_datasets.inspect import describe_row, inspect_set, read_index
 from sr_datasets.recipe import Recipe
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import SCHEMA
@@ -21,6 +21,7 @@ from sr_datasets.shards.verify import verify_set
 from sr_datasets.store import Store
 
 OLD = Path(__file__).parent / "data" / "shards-1"
+EARLY = Path(__file__).parent / "data" / "shards-2"
 DIGEST = "f621b3cf8ac4a19587842c5c9aa468d78ff927239e167de360d0ec8db882263d"
 
 
@@ -34,7 +35,7 @@ def test_it_is_of_version_1_and_lacks_what_came_later():
     reader = ShardReader(OLD / DATA_DIR / info.shards[0].name)
 
     assert (info.format, reader.format_version) == (1, 1)
-    assert "chroma_filter" not in reader.column_names
+    assert not {"chroma_filter", "frame_height", "frame_width"} & set(reader.column_names)
     assert info.content_digest == DIGEST
 
 
@@ -63,6 +64,48 @@ def test_pair_dataset_hands_it_out():
     batch = ds[[5, 0, 3]]
     assert (tuple(batch["lr"].shape), tuple(batch["hr"].shape)) == ((3, 3, 10, 10), (3, 3, 30, 30))
     assert ds.row(5)["chroma_filter"] == "linear"
+    told = PairDataset(OLD, columns=("frame_width", "chroma_filter"), where="chroma_filter = 'linear'")
+    assert (told[0]["frame_width"], told[0]["chroma_filter"], len(told)) == (0, "linear", len(ds))
+
+
+def test_sets_of_version_2_without_frame_sizes_are_whole_and_say_that_they_know_none():
+    info = read_set(EARLY)
+    reader = ShardReader(EARLY / DATA_DIR / info.shards[0].name)
+
+    assert (info.format, verify_set(EARLY)) == (2, [])
+    assert "frame_height" not in reader.column_names
+    assert list(reader.row(0)) == [name for name in SCHEMA.names if name not in ("lr", "hr")]
+    assert (reader.read_row(0).frame_height, describe_row(EARLY, 0)["frame_width"]) == (0, 0)
+    assert inspect_set(EARLY).info.rows == 9
+
+
+@pytest.mark.torch
+def test_lr_is_made_of_them_but_for_the_noise_of_a_build():
+    pytest.importorskip("torch")
+    from sr_datasets import FreshLr, PairDataset
+
+    noisy = {"kind": "chain", "steps": [{"kind": "bicubic"}, {"kind": "gaussian-noise", "sigma": 5}]}
+    assert tuple(PairDataset(EARLY, degrade=noisy)[[0, 4]]["lr"].shape) == (2, 3, 6, 6)
+    assert len(PairDataset(EARLY, degrade=FreshLr("bicubic", every_epoch=False))[0]["lr"]) == 3
+    with pytest.raises(ShardError, match="this set was built before rows said how large that is"):
+        PairDataset(EARLY, degrade=FreshLr(noisy, every_epoch=False))
+
+
+@pytest.mark.parametrize("storage", ["raw", "zstd"])
+def test_a_build_of_today_has_the_content_digest_of_then_and_says_how_large_frames_are(
+    storage, tmp_path, monkeypatch
+):
+    store = made_store(tmp_path, monkeypatch)
+    recipe = Recipe.model_validate(read_set(EARLY).recipe).model_copy(update={"storage": storage})
+
+    report = build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+
+    assert report.content_digest == read_set(EARLY).content_digest
+    sizes = {
+        (row["clip"], row["frame_height"], row["frame_width"])
+        for row in read_index(tmp_path / "out").to_pylist()
+    }
+    assert sizes == {("clip0", 80, 96), ("clip2", 64, 120), ("clip4", 72, 100)}
 
 
 def test_its_lr_is_made_again_from_its_clips_and_from_its_hr(tmp_path, monkeypatch):

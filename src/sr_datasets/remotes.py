@@ -6,6 +6,7 @@ Reads that fail are tried again; errors say what to do in one sentence, and neve
 import errno
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -197,7 +198,7 @@ class Place:
 
 
 class RangeReader:
-    """Reads ranges of one file, each tried again with growing pauses when it fails.
+    """Reads ranges of one file, each tried again with growing pauses when it fails; several threads may read.
 
     Example:
         with RangeReader(Place("s3://bucket/set"), "index.parquet") as file:
@@ -212,14 +213,24 @@ class RangeReader:
         """
         self._place, self._name = place, name
         self._file: Any = None
-        self.size = retried(self._open)
+        self._opening = threading.Lock()
+        self.size = -1
         """Bytes of the file when it was opened."""
+        retried(self._opened)
 
-    def _open(self) -> int:
-        self.close()
-        with self._place._told(self._name, "read"):
-            self._file = self._place.filesystem.open_input_file(self._place.path(self._name))
-            return int(self._file.size())
+    def _opened(self) -> Any:
+        with self._opening, self._place._told(self._name, "read"):
+            if self._file is None:
+                file = self._place.filesystem.open_input_file(self._place.path(self._name))
+                size = int(file.size())
+                if self.size not in (-1, size):
+                    raise RemoteError(
+                        f"{self._place.shown(self._name)} changed while it was read: it had {self.size} bytes, now {size}. "
+                        "Open it again.",
+                        final=True,
+                    )
+                self._file, self.size = file, size
+            return self._file
 
     def read_at(self, start: int, length: int) -> bytes:
         """Return ``length`` bytes from ``start`` on; what arrived before a failure is not asked for again.
@@ -230,22 +241,22 @@ class RangeReader:
         found = bytearray()
 
         def _go_on() -> None:
-            if self._file is None and self._open() != self.size:
-                raise RemoteError(
-                    f"{self._place.shown(self._name)} changed while it was read: it had {self.size} bytes. Open it again."
-                )
+            file = self._opened()
             with self._place._told(self._name, "read"):
                 try:
                     while len(found) < length:
                         step = min(_CHUNK_BYTES, length - len(found))
-                        piece = self._file.read_at(step, start + len(found))
+                        piece = file.read_at(step, start + len(found))
                         if not piece:
                             raise OSError(
                                 f"it ends at byte {start + len(found)}, {start + length} were asked for"
                             )
                         found.extend(piece)
                 except (OSError, pa.ArrowException):
-                    self.close()
+                    # Opened anew for the next try; another thread may still read from this one, so it is not closed.
+                    with self._opening:
+                        if self._file is file:
+                            self._file = None
                     raise
 
         retried(_go_on)

@@ -20,6 +20,7 @@ from sr_datasets.build.frames import (
     PerFrame,
     Planes,
     hr_depth,
+    hr_size,
 )
 from sr_datasets.build.planning import PairPlan, ShardTask
 from sr_datasets.degrade import Degrader, Drawn, Region, cut
@@ -220,6 +221,7 @@ def _cut_rows(
             whole = lr_frames.of(frame.index, hr, num_patches=len(uses[frame.index]))
             for position, number in uses[frame.index]:
                 cuts[position].take(number, hr, whole)
+    frame_height, frame_width = hr_size(recipe, info)
     tags = row_tags(info, recipe.color, rgb_from_yuv=recipe.rgb_from_yuv)
     rows = []
     for row, done in zip(plan, cuts, strict=True):
@@ -237,6 +239,8 @@ def _cut_rows(
                 time_base=str(info.time_base),
                 top=row.top,
                 left=row.left,
+                frame_height=frame_height,
+                frame_width=frame_width,
                 scale=recipe.scale,
                 color=recipe.color,
                 bit_depth=hr_depth(recipe, info),

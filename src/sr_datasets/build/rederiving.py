@@ -238,8 +238,8 @@ def _lr_of_hr(recipe: Recipe, row: Row) -> list[tuple[int, Region, Pixels]] | No
         return None  # its frames are degraded together, and not all are here
     inset = 0
     if degrader.scope == "window":
-        if degrader.draws:
-            return None
+        if degrader.draws and not row.frame_height:
+            return None  # noise goes by the place in the frame, whose size early sets do not say
         inset = -(-halo(recipe.degradation, recipe.scale) // recipe.scale)
         inset += inset % 2 if recipe.color == "yuv420" else 0
     size = recipe.sampling.lr_size
@@ -247,12 +247,19 @@ def _lr_of_hr(recipe: Recipe, row: Row) -> list[tuple[int, Region, Pixels]] | No
         return None
     lr = Region(row.top + inset, row.left + inset, size - 2 * inset, size - 2 * inset)
     hr = Region(row.top, row.left, size, size).times(recipe.scale)
-    # Far from the frame's border, wherever that is.
+    # Where the size is not known: far from the frame's border, wherever that is.
     far = (hr.bottom + hr.right + (1 << 20)) * 2 * recipe.scale
+    frame = {"height": row.frame_height or far, "width": row.frame_width or far}
     key = (recipe.seed, row.source, row.clip, row.row)
     places = range(num_frames) if len(hr_frames) == num_frames else [num_frames // 2]
     numbers = [row.frame_indices[place] for place in places]
-    made, _ = degrader.degrade(list(hr_frames), at=hr, height=far, width=far, lr=lr, key=key, numbers=numbers)
+    if degrader.scope == "crop":
+        made, _ = degrader.degrade(list(hr_frames), at=hr, **frame, lr=lr, key=key, numbers=numbers)
+    else:  # one by one, as in a build
+        made = [
+            degrader.degrade([pixels], at=hr, **frame, lr=lr, key=key, numbers=[number])[0][0]
+            for pixels, number in zip(hr_frames, numbers, strict=True)
+        ]
     return [(place, lr, pixels) for place, pixels in zip(places, made, strict=True)]
 
 

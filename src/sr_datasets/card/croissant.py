@@ -207,6 +207,8 @@ _WORDS = {
     "time_base": "Seconds of one tick, exact.",
     "top": "First LR row of the patch in the LR frame.",
     "left": "First LR column of the patch in the LR frame.",
+    "frame_height": "Rows of the HR frame that the patch was cut from; 0: not known.",
+    "frame_width": "Columns of that frame; 0: not known.",
     "scale": "HR-to-LR ratio per axis.",
     "num_frames": "Frames of LR.",
     "hr_num_frames": "Frames of HR.",

@@ -19,6 +19,8 @@ FACTS = (
     "row",
     "top",
     "left",
+    "frame_height",
+    "frame_width",
     "scale",
     "color",
     "bit_depth",
@@ -50,8 +52,8 @@ class FreshLr:
 
     The draws of a row are keyed by (seed, epoch, source, clip, row): other ones in each epoch, the same in any process.
     With ``every_epoch=False`` the key is a build's, (seed, source, clip, row): LR is then equal, bit for bit, to that
-    of a set built with this degradation and seed, of the same places. Noise over whole frames is refused then, since a
-    row does not hold the size of its frame, by which it is drawn (chains ``of: crop`` may have noise).
+    of a set built with this degradation and seed, of the same places. Noise is drawn by its place in the frame, so rows
+    must say how large that is, which those of the first sets do not (chains ``of: crop`` may have noise there too).
     """
 
     def __init__(
@@ -87,11 +89,12 @@ class FreshLr:
         """Make sure that LR of rows can be made.
 
         Args:
-            row: Their ``scale``, ``color``, ``bit_depth`` and ``degradation``.
+            row: Their ``scale``, ``color``, ``bit_depth``, ``degradation``, ``frame_height`` and ``frame_width``.
             name: What the set is called in messages.
 
         Raises:
-            ShardError: The set keeps LR; its halo is too small; or the degradation needs a whole frame or clip.
+            ShardError: The set keeps LR; its halo is too small; the degradation needs a whole frame or clip; or the key is
+                a build's and rows do not say how large the frame is by which noise is drawn.
         """
         kept = json.loads(row["degradation"])
         if kept.get("kind") != "none":
@@ -99,16 +102,24 @@ class FreshLr:
                 f"{name}: its rows hold LR already ({kept.get('kind')}), so none is made anew. Build a set with "
                 "`degradation: none`, or leave degrade= out."
             )
-        degrader = Degrader(self.degradation, row["scale"], bit_depth=row["bit_depth"], color=row["color"])
+        try:
+            degrader = self._ready_for(row).degrader
+        except ValueError as error:  # not for this scale, depth or colour
+            raise ShardError(f"{name}: {error}. Choose a degradation that can be of these rows.") from error
         if degrader.scope in ("frame", "clip"):
             raise ShardError(
-                f"{name}: LR is made of a whole {degrader.scope} there, which no row holds. Choose a degradation that "
-                "sees a window, a chain `of: crop`, or build LR into the set."
+                f"{name}: {' and '.join(degrader.wide_steps)} must see the whole {degrader.scope}, of which a row holds a "
+                "patch. Choose a degradation that sees a window, a chain `of: crop`, or build LR into the set."
             )
-        if not self.every_epoch and degrader.scope == "window" and '-noise"' in self.text:
+        if (
+            not self.every_epoch
+            and degrader.scope == "window"
+            and '-noise"' in self.text
+            and not row["frame_height"]
+        ):
             raise ShardError(
-                f"{name}: noise is drawn by its place in the frame, and rows do not say how large that is, so that a "
-                "build's noise cannot be made again. Draw anew in each epoch, or build LR into the set."
+                f"{name}: a build draws noise by its place in the frame, and this set was built before rows said how large "
+                "that is. Draw anew in each epoch, or build the set again."
             )
         scale, size = row["scale"], row["scale"] * _FAR
         # Far from every border: a multiple of 2 * scale, where chroma begins too.
@@ -146,16 +157,20 @@ class FreshLr:
         shown = [cut(frame, at, inner, color=row["color"]) for frame in frames]
         numbers = [int(number) for number in row["frame_indices"]]
         key = self._key(row, epoch)
-        far = {"height": scale * _FAR, "width": scale * _FAR}
+        # Where the size is not known, the border is far: the halo keeps patches from it, and nothing but noise goes by it.
+        size = {
+            "height": row["frame_height"] or scale * _FAR,
+            "width": row["frame_width"] or scale * _FAR,
+        }
         made: list[_Pixels] = []
         drawn: Drawn = []
         if degrader.scope == "crop":
             # Its parameters may walk over the frames of a row, which therefore go together, as in a build.
-            found, drawn = degrader.degrade(shown, at=inner, **far, lr=lr, key=key, numbers=numbers)
+            found, drawn = degrader.degrade(shown, at=inner, **size, lr=lr, key=key, numbers=numbers)
             made += found
         else:
             for frame, number in zip(frames, numbers, strict=True):
-                (one,), drawn = degrader.degrade([frame], at=at, **far, lr=lr, key=key, numbers=[number])
+                (one,), drawn = degrader.degrade([frame], at=at, **size, lr=lr, key=key, numbers=[number])
                 made.append(one)
         text = json.dumps({"steps": drawn}) if drawn else "{}"
         if hr.ndim == 4:

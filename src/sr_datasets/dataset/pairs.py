@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import index as as_index
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, SupportsIndex, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,11 @@ from sr_datasets.recipe.chains import Degradation
 from sr_datasets.shards.index import arrow_numbers, fact_names, load_index, read_facts
 from sr_datasets.shards.mapped import MappedRows
 from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.schema import SHAPE_COLUMNS, shape_of_columns
+from sr_datasets.shards.schema import FRAME_COLUMNS, SHAPE_COLUMNS, shape_of_columns
 from sr_datasets.shards.where import parse_where
+
+if TYPE_CHECKING:
+    from sr_datasets.shards.remote import RemoteSet
 
 Sample: TypeAlias = dict[str, Any]
 """``lr`` and ``hr`` (or what ``keys`` calls them) as tensors, and the columns that were asked for."""
@@ -65,7 +68,7 @@ class PairDataset(Dataset[Sample]):
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: "str | PathLike[str] | RemoteSet",
         *,
         split: str = "train",
         columns: Sequence[str] = (),
@@ -80,7 +83,8 @@ class PairDataset(Dataset[Sample]):
 
         Args:
             path: Folder that ``sr-data build-pairs`` wrote; also a folder of shards, or one shard. A set behind an
-                address, such as ``s3://bucket/set``, is read by row group (docs/sharing.md).
+                address, such as ``s3://bucket/set``, is read by row group (docs/sharing.md); a ``RemoteSet`` says how much
+                of it is kept here.
             split: Which split to hand out.
             columns: What else to hand out of each row, such as ``source`` or ``frame_indices`` (``docs/shards.md``), and
                 ``sample_number``. Numbers become int64 or float64 tensors in batches, texts lists.
@@ -100,13 +104,8 @@ class PairDataset(Dataset[Sample]):
             SelectionError: ``where`` is no condition, names no column, or fits no row.
             ValueError: An argument is out of range.
         """
-        remote = None
-        if isinstance(path, str) and "://" in path:
-            # Reading from afar loads what a set of this machine does not need.
-            from sr_datasets.shards.remote import RemoteSet
-
-            remote = RemoteSet(path)
-        self.path = Path(path) if remote is None else remote.folder
+        remote = _remote_of(path)
+        self.path = Path(cast("str | PathLike[str]", path)) if remote is None else remote.folder
         self._shown = str(path) if remote is None else str(remote)
         self.split = split
         self.columns = tuple(columns)
@@ -128,6 +127,7 @@ class PairDataset(Dataset[Sample]):
             found.shard_of_group,
             found.rows_of_group,
             reader_of=ShardReader if remote is None else remote.reader,
+            ahead=remote,
         )
         self._rows_of_group = found.rows_of_group.astype(np.int64)
         wanted = [name for name in self.columns if name != SAMPLE_NUMBER]
@@ -152,7 +152,7 @@ class PairDataset(Dataset[Sample]):
         """Refuse rows that cannot be degraded or augmented as was asked, before any is read."""
         if self.degrade is None and not isinstance(self.transform, Augmentation):
             return
-        kinds = ("scale", "color", "bit_depth", "degradation")
+        kinds = ("scale", "color", "bit_depth", "degradation", *FRAME_COLUMNS)
         table = read_facts(self.path, self.split, kinds)
         if self._picked is not None:
             table = table.take(arrow_numbers(self._picked))
@@ -446,6 +446,17 @@ class PairDataset(Dataset[Sample]):
         if index < -self._num_rows:
             raise IndexError(f"{self!r}: there is no row {index}")
         return index + self._num_rows
+
+
+def _remote_of(path: "str | PathLike[str] | RemoteSet") -> "RemoteSet | None":
+    if not isinstance(path, str | PathLike):
+        return path
+    if not (isinstance(path, str) and "://" in path):
+        return None
+    # Reading from afar loads what a set of this machine does not need.
+    from sr_datasets.shards.remote import RemoteSet
+
+    return RemoteSet(path)
 
 
 def _sample(lr: npt.NDArray[Any], hr: npt.NDArray[Any], keys: tuple[str, str]) -> Sample:

@@ -62,6 +62,14 @@ class Degrader:
         return "clip" if "clip" in scopes else "frame" if "frame" in scopes else "window"
 
     @property
+    def wide_steps(self) -> tuple[str, ...]:
+        """Kinds of the steps that must see a whole frame or clip; none of a chain of crops."""
+        if self.of_crop:
+            return ()
+        steps = zip(self._kinds, self.steps, strict=True)
+        return tuple(dict.fromkeys(kind for kind, step in steps if step.scope != "window"))
+
+    @property
     def draws(self) -> bool:
         """Whether LR depends on the key."""
         return any(step.draws for step in self.steps)

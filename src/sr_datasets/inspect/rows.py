@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError, nearest_names
 from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.schema import with_later_columns
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, ShardInfo, read_set
 
 
@@ -21,7 +22,7 @@ def read_index(path: Path) -> pa.Table:
     index = path / INDEX_NAME
     try:
         with pq.ParquetFile(index, page_checksum_verification=True) as file:
-            return file.read(use_threads=False)
+            return with_later_columns(file.read(use_threads=False))
     except (OSError, pa.ArrowException) as error:
         raise ShardError(
             f"{index} cannot be read: {error}. Copy it again, or run the same sr-data build-pairs command again."

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError, nearest_names
 from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.schema import DICTIONARY_COLUMNS, PIXEL_COLUMNS
+from sr_datasets.shards.schema import DICTIONARY_COLUMNS, LATER_COLUMNS, PIXEL_COLUMNS, with_later_columns
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, read_set
 
 _KIND_COLUMNS = ("source", "clip", "scale", "color", "num_frames", "lr_height", "lr_width", "bit_depth")
@@ -117,7 +117,11 @@ def fact_names(path: Path, split: str) -> tuple[str, ...]:
     """
     place = path / INDEX_NAME if (path / SET_NAME).is_file() else load_index(path, split).paths[0]
     with _reading(place) as file:
-        return tuple(name for name in file.schema_arrow.names if name not in PIXEL_COLUMNS)
+        names = file.schema_arrow.names
+    later = [
+        name for name, needed in LATER_COLUMNS.items() if name not in names and set(needed) <= set(names)
+    ]
+    return tuple(name for name in (*names, *later) if name not in PIXEL_COLUMNS)
 
 
 def read_facts(path: Path, split: str, columns: Sequence[str]) -> pa.Table:
@@ -140,7 +144,7 @@ def read_facts(path: Path, split: str, columns: Sequence[str]) -> pa.Table:
         names = {shard.name for shard in index.paths}
         with _reading(path / INDEX_NAME, columns) as file:
             for part in range(file.num_row_groups):
-                table = file.read_row_group(part, columns=["shard", *columns], use_threads=False)
+                table = _columns_of(file, part, ["shard", *columns])
                 shard = table.column("shard").combine_chunks()
                 ours = np.array([name in names for name in shard.dictionary.to_pylist()], bool)
                 rows = np.flatnonzero(ours[np.from_dlpack(shard.indices)])
@@ -149,7 +153,7 @@ def read_facts(path: Path, split: str, columns: Sequence[str]) -> pa.Table:
         for shard in index.paths:
             with _reading(shard, columns) as file:
                 parts += [
-                    file.read_row_group(part, columns=list(columns), use_threads=False)
+                    _columns_of(file, part, columns).select(list(columns))
                     for part in range(file.num_row_groups)
                 ]
     table = pa.concat_tables(
@@ -161,6 +165,17 @@ def read_facts(path: Path, split: str, columns: Sequence[str]) -> pa.Table:
             f"{index.rows_of_group.sum()}. Copy the set again, or run the same sr-data build-pairs command again."
         )
     return table.unify_dictionaries().combine_chunks()
+
+
+def _columns_of(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> pa.Table:
+    """Return columns of a row group, those with their values of old that the file was written too early for."""
+    names = set(file.schema_arrow.names)
+    later = [name for name in columns if name not in names and name in LATER_COLUMNS]
+    read = [name for name in columns if name in names or name not in LATER_COLUMNS]
+    read += sorted({one for name in later for one in LATER_COLUMNS[name]} - set(read))
+    if not read:
+        read = [file.schema_arrow.names[0]]  # a table without columns would not say how many rows it has
+    return with_later_columns(file.read_row_group(group, columns=read, use_threads=False), later)
 
 
 def arrow_numbers(numbers: npt.NDArray[np.int64]) -> pa.Array:
@@ -175,6 +190,9 @@ def _reading(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile
     if path.name == INDEX_NAME:
         repeated.append("shard")
     try:
+        if not LATER_COLUMNS.keys().isdisjoint(repeated):
+            there = set(pq.read_schema(path).names)
+            repeated = [name for name in repeated if name in there]
         # Without pre-buffering no thread is started, which a fork of this process would lack.
         with pq.ParquetFile(
             path, read_dictionary=repeated, page_checksum_verification=True, pre_buffer=False

@@ -4,9 +4,10 @@ import math
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from sr_datasets.shards.schema import Pixels, Shape
 _UNOPENED: Final = 0
 _NOT_MAPPED: Final = -1
 _OPEN_READERS = 8
-_PICKLED = ("_reader_of_path", "_paths", "_shard", "_starts", "_first_group")
+_PICKLED = ("_reader_of_path", "_ahead", "_paths", "_shard", "_starts", "_first_group")
 
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
@@ -61,6 +62,16 @@ class _Kind(NamedTuple):
     """As ``lr``."""
 
 
+class ReadsAhead(Protocol):
+    """Brings row groups here, several at once (``RemoteSet``)."""
+
+    def open_shards(self, names: Sequence[str]) -> None:
+        """Read the footers of shards by name."""
+
+    def bringing(self, groups: Sequence[tuple[str, int]]) -> Generator[None, None, None]:
+        """Yield when the next of the row groups, each a shard's name and a number, is in memory."""
+
+
 class MappedRows:
     """Rows of many shards by one number, copied straight out of the mapped files.
 
@@ -77,6 +88,7 @@ class MappedRows:
         rows_of_group: npt.ArrayLike,
         *,
         reader_of: Callable[[Path], ShardReader] = ShardReader,
+        ahead: "ReadsAhead | None" = None,
     ) -> None:
         """Name the rows; nothing is opened yet.
 
@@ -85,8 +97,10 @@ class MappedRows:
             shard_of_group: For each row group its shard's place in ``paths``, never falling.
             rows_of_group: For each row group how many rows it has.
             reader_of: Opens a shard by its path (``RemoteSet.reader`` for what does not lie here).
+            ahead: What brings the row groups of a batch here, several at once; None for what lies here.
         """
         self._reader_of_path = reader_of
+        self._ahead = ahead
         self._paths = list(paths)
         self._shard = np.asarray(shard_of_group, np.int32)
         self._starts = np.concatenate(([0], np.cumsum(np.asarray(rows_of_group, np.int64))))
@@ -213,7 +227,10 @@ class MappedRows:
         if not rows.size:
             rows = np.zeros(1, np.int64)
         groups = self._starts.searchsorted(rows, "right") - 1
-        for shard in np.unique(self._shard[groups[self._kind_of_group[groups] < 0]]).tolist():
+        unopened = np.unique(self._shard[groups[self._kind_of_group[groups] < 0]]).tolist()
+        if self._ahead is not None and unopened:
+            self._ahead.open_shards([self._paths[shard].name for shard in unopened])
+        for shard in unopened:
             self._open(shard)
         kinds = self._kind_of_group[groups]
         return self._shapes[int(kinds[0])] if (kinds == kinds[0]).all() else None
@@ -287,8 +304,21 @@ class MappedRows:
     def _read_batch(self, rows: npt.NDArray[np.int64], shape: Shape) -> tuple[Pixels, Pixels]:
         lr = np.empty((len(rows), *shape.lr), shape.dtype)
         hr = np.empty((len(rows), *shape.hr), shape.dtype)
-        for place in np.argsort(rows, kind="stable").tolist():  # so that each row group is read once
-            lr[place], hr[place] = self._read(int(rows[place]))
+        order = np.argsort(rows, kind="stable")  # so that each row group is read once
+        if self._ahead is None:
+            for place in order.tolist():
+                lr[place], hr[place] = self._read(int(rows[place]))
+            return lr, hr
+        groups = self._starts.searchsorted(rows[order], "right") - 1
+        firsts = np.flatnonzero(np.diff(groups, prepend=-1)).tolist()
+        wanted = []
+        for group in groups[firsts].tolist():
+            shard = int(self._shard[group])
+            wanted.append((self._paths[shard].name, group - int(self._first_group[shard])))
+        with closing(self._ahead.bringing(wanted)) as coming:
+            for first, end, _ in zip(firsts, [*firsts[1:], len(order)], coming, strict=True):
+                for place in order[first:end].tolist():
+                    lr[place], hr[place] = self._read(int(rows[place]))
         return lr, hr
 
     def _complain(self, row: int) -> None:

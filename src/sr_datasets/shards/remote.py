@@ -12,13 +12,17 @@ import mmap
 import os
 import struct
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path, PosixPath
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from sr_datasets.errors import RemoteError, ShardError
 from sr_datasets.files import sha256_of, write_atomic
@@ -35,7 +39,14 @@ MEMORY_BYTES: Final = 512 << 20
 """Most bytes of row groups in the memory of a process, unless one batch needs more."""
 
 _TAIL_BYTES = 64 << 10
-_OPEN_FILES = 16
+_AT_ONCE = 8
+"""Reads under way at once, while the rows of a batch are brought here."""
+_BYTES_AT_ONCE = 128 << 20
+"""Most bytes under way at once, unless a single row group has more."""
+
+
+_Task = TypeVar("_Task")
+_Found = TypeVar("_Found")
 
 
 def cache_folder() -> Path:
@@ -172,6 +183,83 @@ class RemoteSet:
         start, end = shard.span(group)
         return shard.map().view[start:end]
 
+    def open_shards(self, names: Sequence[str]) -> None:
+        """Read the footers of shards, several at once, where they are not known yet.
+
+        Raises:
+            RemoteError: One cannot be had.
+            ShardError: The set has no such shard, or its object changed or is damaged.
+        """
+        shards = [shard for shard in map(self.shard, dict.fromkeys(names)) if not shard.is_open]
+        for shard, tail in self._ahead([(shard, _TAIL_BYTES) for shard in shards], RemoteShard.find_tail):
+            shard.open_with(tail)
+
+    def bringing(self, groups: Sequence[tuple[str, int]]) -> Generator[None, None, None]:
+        """Bring row groups into memory, one after another, while the next ones are under way.
+
+        At most ``_AT_ONCE`` reads are under way; their threads end with the iteration (close it when you leave it
+        early), so that none is there when a process forks.
+
+        Args:
+            groups: Shard and number of each row group, each once.
+
+        Yields:
+            When the next group is in memory; it stays there at least until the one after it is asked for.
+
+        Raises:
+            RemoteError: One cannot be had.
+            ShardError: An object changed or is damaged.
+        """
+        self.open_shards([name for name, _ in groups])
+        wanted = [(self.shard(name), group) for name, group in groups]
+        missing = [(shard, group) for shard, group in wanted if not shard.holds(group)]
+        if len(missing) < 2:
+            for shard, group in wanted:
+                shard.hold(group)
+                yield
+            return
+        tasks = [((shard, group), shard.bytes_of(group)) for shard, group in missing]
+        with closing(self._ahead(tasks, _find_piece)) as coming:
+            left = set(missing)
+            for shard, group in wanted:
+                if (shard, group) in left:
+                    (_, (data, fresh)) = next(coming)
+                    shard.hold(group, data, fresh=fresh)
+                else:
+                    shard.hold(group)
+                yield
+
+    def _ahead(
+        self, tasks: Sequence[tuple[_Task, int]], work: Callable[[_Task], _Found]
+    ) -> Generator[tuple[_Task, _Found], None, None]:
+        """Yield what tasks give, in order, while the next ones are worked on by threads that end with the iteration.
+
+        Args:
+            tasks: Each with the bytes that it will hold.
+            work: Called with each; it must not touch what the set holds.
+        """
+        if len(tasks) < 2:
+            yield from ((task, work(task)) for task, _ in tasks)
+            return
+        threads = min(_AT_ONCE, len(tasks))
+        self.place.path()  # connects here, and not in several threads at once
+        with ThreadPoolExecutor(threads, thread_name_prefix="sr-datasets-remote") as pool:
+            try:
+                waiting: deque[tuple[_Task, int, Future[_Found]]] = deque()
+                under_way = 0
+                for task, size in tasks:
+                    while waiting and (len(waiting) >= threads or under_way + size > _BYTES_AT_ONCE):
+                        first, its_size, future = waiting.popleft()
+                        found = future.result()
+                        under_way -= its_size
+                        yield first, found
+                    waiting.append((task, size, pool.submit(work, task)))
+                    under_way += size
+                for first, _, future in waiting:
+                    yield first, future.result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
     def verify(self) -> list[str]:
         """Read every shard whole and return a sentence for each that is not what ``sr-data.json`` names."""
         problems = []
@@ -241,6 +329,7 @@ class RemoteShard(ShardReader):
         self._memory: _Memory | None = None
         self._spans: list[tuple[int, int]] = []
         self._ranges: RangeReader | None = None
+        self._opening = threading.Lock()
         self._digests: list[str] = []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -250,8 +339,9 @@ class RemoteShard(ShardReader):
         self.__init__(state["owner"], state["info"])  # type: ignore[misc]
 
     def close(self) -> None:
-        """Give the connection back; what is in memory stays until the set needs the room."""
-        if self._ranges is not None:
+        """Give the connection back, if one is kept; what is in memory stays until the set needs the room."""
+        # A file of Arrow's own object stores is a name and a size, which another look would cost a round trip.
+        if self._ranges is not None and isinstance(self.owner.place.filesystem, fs.PyFileSystem):
             self._ranges.close()
 
     def group(self, number: int) -> Group:
@@ -264,31 +354,62 @@ class RemoteShard(ShardReader):
         self._parquet()
         return self._spans[group]
 
-    def hold(self, group: int) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether its footer is known in this process."""
+        return self._file is not None and self._pid == os.getpid()
+
+    def holds(self, group: int) -> bool:
+        """Return whether a row group is in memory."""
+        return group in self.map().groups
+
+    def bytes_of(self, group: int) -> int:
+        """Return how many bytes a row group has."""
+        start, end = self.span(group)
+        return end - start
+
+    def find_piece(self, group: int) -> tuple[bytes, bool]:
+        """Return the bytes of a row group, and whether they came from afar, so that they must be checked.
+
+        Touches nothing that the set holds, so that several threads may call it, once the footer is known.
+
+        Raises:
+            RemoteError: They cannot be had.
+            ShardError: The object has another size than it had.
+        """
+        start, end = self._spans[group]
+        data = self.owner.cache.get(f"{self.info.sha256}-{group}")
+        if data is None or len(data) != end - start:
+            return self._range(start, end), True
+        return data, False
+
+    def hold(self, group: int, data: bytes | None = None, *, fresh: bool = True) -> None:
         """Bring a row group into memory, from the cache or from afar.
+
+        Args:
+            group: Its number.
+            data: What ``find_piece`` returned, if it was called before.
+            fresh: Whether that came from afar.
 
         Raises:
             RemoteError: It cannot be had.
             ShardError: The object changed or is damaged.
         """
         with self.owner._lock:
-            start, end = self.span(group)
+            start, _ = self.span(group)
             memory = self.map()
             if group in memory.groups:
                 self.owner._touch(self, group)
                 return
-            piece = f"{self.info.sha256}-{group}"
-            data = self.owner.cache.get(piece)
-            fresh = data is None or len(data) != end - start
-            if data is None or fresh:
-                data = self._range(start, end)
+            if data is None:
+                data, fresh = self.find_piece(group)
             memory.put(group, start, data)
             self.owner._held[self.info.name, group] = len(data)
             if fresh:
                 if problems := verify_group(self, group, self._digests[group]):
                     self.owner._let_go(self.info.name, group)
                     raise ShardError(f"{problems[0]}. {_CHANGED}")
-                self.owner.cache.put(piece, data)
+                self.owner.cache.put(f"{self.info.sha256}-{group}", data)
             self.owner._make_room()
 
     def let_go(self, group: int) -> None:
@@ -303,29 +424,40 @@ class RemoteShard(ShardReader):
         return self._memory
 
     def _range(self, start: int, end: int) -> bytes:
-        if self._ranges is None:
-            self._ranges = RangeReader(self.owner.place, self._name)
-        if self._ranges.size != self.info.size_bytes:
-            size, self._ranges = self._ranges.size, None
-            raise ShardError(
-                f"{self.path} has {size} bytes, {SET_NAME} says {self.info.size_bytes}. {_CHANGED}"
-            )
-        return self._ranges.read_at(start, end - start)
+        with self._opening:
+            if self._ranges is None:
+                ranges = RangeReader(self.owner.place, self._name)
+                if ranges.size != self.info.size_bytes:
+                    raise ShardError(
+                        f"{self.path} has {ranges.size} bytes, {SET_NAME} says {self.info.size_bytes}. {_CHANGED}"
+                    )
+                self._ranges = ranges
+            ranges = self._ranges
+        return ranges.read_at(start, end - start)
 
     def _parquet(self) -> pq.ParquetFile:
         if self._pid != os.getpid():
             self._reset()
         if self._file is None:
             with self.owner._lock:
-                self._open_footer()
+                self.open_with(self.find_tail())
         return self._file
 
-    def _open_footer(self) -> None:
-        piece = f"{self.info.sha256}-tail"
-        tail = self.owner.cache.get(piece)
-        fresh = tail is None
-        if tail is None:
-            tail = self._fetch_tail()
+    def find_tail(self) -> tuple[bytes, bool]:
+        """Return the footer's bytes, and whether they came from afar; as ``find_piece``."""
+        tail = self.owner.cache.get(f"{self.info.sha256}-tail")
+        return (self._fetch_tail(), True) if tail is None else (tail, False)
+
+    def open_with(self, found: tuple[bytes, bool]) -> None:
+        """Take the footer that ``find_tail`` returned.
+
+        Raises:
+            ShardError: It is not that of the shard in ``sr-data.json``.
+        """
+        with self.owner._lock:
+            self._open_footer(*found)
+
+    def _open_footer(self, tail: bytes, fresh: bool) -> None:
         memory = self.map()
         memory.put(-1, self.info.size_bytes - len(tail), tail)
         file = open_parquet(self.path, cast("BinaryIO", _Source(self)))
@@ -336,7 +468,7 @@ class RemoteShard(ShardReader):
             file.close()
             raise ShardError(f"{self.path}: its footer is not that of the shard in {SET_NAME}. {_CHANGED}")
         if fresh:
-            self.owner.cache.put(piece, tail)
+            self.owner.cache.put(f"{self.info.sha256}-tail", tail)
         self._spans, self._digests = list(zip(starts, ends, strict=True)), digests
         self._take(file)
 
@@ -349,6 +481,11 @@ class RemoteShard(ShardReader):
         if length > len(tail):
             tail = self._range(size - length, size - len(tail)) + tail
         return tail[-length:]
+
+
+def _find_piece(task: tuple[RemoteShard, int]) -> tuple[bytes, bool]:
+    shard, group = task
+    return shard.find_piece(group)
 
 
 _CHANGED = (

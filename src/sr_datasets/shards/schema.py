@@ -52,6 +52,10 @@ class Row:
     """First LR row of the patch in the LR frame; the HR patch starts at ``top * scale``."""
     left: int
     """First LR column of the patch in the LR frame."""
+    frame_height: int = 0
+    """Rows of the HR frame that the patch was cut from, mod-cropped; 0 where that is not known."""
+    frame_width: int = 0
+    """Columns of that frame; 0 where that is not known."""
     scale: int
     """HR-to-LR ratio per axis."""
     color: str
@@ -141,6 +145,8 @@ SCHEMA: Final = pa.schema(
         _column("time_base", pa.string()),
         _column("top", pa.int32()),
         _column("left", pa.int32()),
+        _column("frame_height", pa.int32()),
+        _column("frame_width", pa.int32()),
         _column("scale", pa.int32()),
         _column("num_frames", pa.int32()),
         _column("hr_num_frames", pa.int32()),
@@ -168,21 +174,43 @@ SCHEMA: Final = pa.schema(
 )
 """The columns of a shard, in file order."""
 
+_ORDER: Final = {name: place for place, name in enumerate(SCHEMA.names)}
 
-def with_later_columns(table: pa.Table) -> pa.Table:
-    """Return columns of a shard of any version with those that its version did not have yet.
 
-    Version 1 has no ``chroma_filter``. What wrote it interpolated the chroma of ``rgb`` linearly, at the siting.
+LATER_COLUMNS: Final = {
+    "chroma_filter": ("color", "siting"),
+    "frame_height": (),
+    "frame_width": (),
+}
+"""Columns that shards may lack since they were written before there were any, and what their values are told by."""
+
+FRAME_COLUMNS: Final = ("frame_height", "frame_width")
+
+
+def with_later_columns(table: pa.Table, wanted: Sequence[str] = tuple(LATER_COLUMNS)) -> pa.Table:
+    """Return columns of a shard with those that were not there yet when it was written.
+
+    Version 1 has no ``chroma_filter``: what wrote it interpolated the chroma of ``rgb`` linearly, at the siting. The
+    first sets of version 2 do not know the size of the frame: it is 0.
+
+    Args:
+        table: Columns of a shard or an index.
+        wanted: Which columns to add where they are missing; one whose value cannot be told is left out.
     """
-    name = "chroma_filter"
-    if name in table.column_names or not {"color", "siting"} <= set(table.column_names):
-        return table
-    kinds = zip(table.column("color").to_pylist(), table.column("siting").to_pylist(), strict=True)
-    values = ["linear" if color == "rgb" and siting != "none" else "none" for color, siting in kinds]
-    place = 1 + max(
-        table.column_names.index(one) for one in ("siting", "siting_from") if one in table.column_names
-    )
-    return table.add_column(place, SCHEMA.field(name), pa.array(values, pa.string()))
+    for name in wanted:
+        needed = LATER_COLUMNS.get(name)
+        if needed is None or name in table.column_names or not set(needed) <= set(table.column_names):
+            continue
+        name_at = _ORDER[name]
+        if name in FRAME_COLUMNS:
+            values = pa.repeat(pa.scalar(0, pa.int32()), len(table))
+        else:
+            kinds = zip(*(table.column(one).to_pylist() for one in needed), strict=True)
+            texts = ["linear" if color == "rgb" and siting != "none" else "none" for color, siting in kinds]
+            values = pa.array(texts, pa.string())
+        before = [place for place, one in enumerate(table.column_names) if _ORDER.get(one, name_at) < name_at]
+        table = table.add_column(before[-1] + 1 if before else 0, SCHEMA.field(name), values)
+    return table
 
 
 DICTIONARY_COLUMNS: Final = _REPEATED_STRINGS
@@ -281,6 +309,7 @@ def shape_of_row(row: Row) -> Shape:
             f"{row.sample_id}: lr has {lr_height} rows of {lr_width} samples at row {row.top}, column {row.left}; "
             "yuv420 has 3/2 of an even number of luma rows, and even width, row and column"
         )
+    _check_frame(row, lr_height * 2 // 3 if row.color == "yuv420" else lr_height, lr_width)
     return shape_of_columns(
         num_frames,
         hr.shape[0] if hr.ndim == 4 else 1,
@@ -291,6 +320,20 @@ def shape_of_row(row: Row) -> Shape:
         hr.shape[-1],
         row.bit_depth,
     )
+
+
+def _check_frame(row: Row, lr_height: int, lr_width: int) -> None:
+    if (row.frame_height, row.frame_width) == (0, 0):
+        return
+    for what, frame, first, count in (
+        ("rows", row.frame_height, row.top, lr_height),
+        ("columns", row.frame_width, row.left, lr_width),
+    ):
+        if frame < 1 or frame % row.scale or first < 0 or (first + count) * row.scale > frame:
+            raise ValueError(
+                f"{row.sample_id}: {count} LR {what} from {first} do not lie in a frame of {frame} HR {what} at scale "
+                f"{row.scale}"
+            )
 
 
 def pixel_bytes(pixels: Pixels) -> bytes:
