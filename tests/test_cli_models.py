@@ -65,7 +65,7 @@ def test_without_the_torch_extra_a_command_says_what_to_install(arguments: list[
         (["--learning-rate", "-1"], "--learning-rate is -1.0, it must be greater than 0"),
         (["--learning-rate", "nan"], "--learning-rate is nan, it must be a finite number"),
         (["--seed", str(10**30)], f"--seed is {10**30}, it must be less than {2**63}"),
-        (["--preset", "espcm"], "there is no preset 'espcm'; known are espcn, residual"),
+        (["--preset", "espcm"], "there is no preset 'espcm'; known are espcn, espcn-t91"),
     ],
 )
 def test_an_option_out_of_range_is_a_usage_error_in_one_sentence(

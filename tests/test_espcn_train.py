@@ -17,7 +17,6 @@ from patches import _row as patch_row
 from pictures import mod_cropped, read_planes
 
 import sr_datasets.espcn.data as data_module
-import sr_datasets.espcn.train as train_module
 from sr_datasets.color import luma_of_rgb
 from sr_datasets.dataset.order import SampleOrder
 from sr_datasets.degrade import degrade_frame
@@ -26,6 +25,8 @@ from sr_datasets.espcn.checkpoint import load_model, read_header, read_tensors
 from sr_datasets.espcn.config import TrainConfig, preset
 from sr_datasets.espcn.data import open_patches, scale_of, turned
 from sr_datasets.espcn.evaluate import evaluate
+from sr_datasets.espcn.ranks import Ranks
+from sr_datasets.espcn.step import Step
 from sr_datasets.espcn.train import resumed_config, train
 from sr_datasets.files import folder_lock
 from sr_datasets.metrics import PROTOCOLS
@@ -37,6 +38,7 @@ from sr_datasets.shards.writer import ShardWriter
 pytestmark = pytest.mark.torch
 
 FILES = ("model.safetensors", "last.safetensors")
+ALONE = Ranks(torch.device("cpu"))
 
 
 def scenes(count: int, *, seed: int = 0, scale: int = 2, size: int = 8, peak: int = 255) -> Pairs:
@@ -76,15 +78,11 @@ class _StopAfter(Silent):
 
     def bar(self, label: str, *, total: int | None, unit: str) -> Any:
         watched = super().bar(label, total=total, unit=unit)
-        begun = False
 
-        def advance(amount: int) -> None:
-            nonlocal begun
-            if begun:
-                self.left -= amount
-                if self.left == 0:
-                    raise _KilledError
-            begun = True
+        def advance(amount: int, *, present: bool = False) -> None:
+            self.left -= 0 if present else amount
+            if self.left == 0:
+                raise _KilledError
 
         watched.advance = advance  # type: ignore[method-assign]
         return watched
@@ -92,9 +90,8 @@ class _StopAfter(Silent):
 
 def metrics_of(out_dir: Path, *, timed: bool = False) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (out_dir / "metrics.jsonl").read_text().splitlines()]
-    return (
-        lines if timed else [{k: v for k, v in line.items() if k != "samples_per_second"} for line in lines]
-    )
+    clocked = () if timed else ("samples_per_second", "waited")
+    return [{name: value for name, value in line.items() if name not in clocked} for line in lines]
 
 
 @pytest.mark.parametrize("name", ["espcn", "residual"])
@@ -182,7 +179,7 @@ def test_patches_streamed_from_disk_train_the_same_model_as_patches_in_memory(
 ):
     train(quick(), patches, out_dir=tmp_path / "ram")
     monkeypatch.setattr(data_module, "RAM_BYTES", 0)
-    assert open_patches(patches, "train", scale=2)[0].pixels is None
+    assert open_patches(patches, "train", quick())[0].pixels is None
 
     train(quick(), patches, out_dir=tmp_path / "disk", workers=workers)
 
@@ -192,9 +189,9 @@ def test_patches_streamed_from_disk_train_the_same_model_as_patches_in_memory(
 
 def test_patches_of_ten_bits_are_trained_on_as_such(tmp_path: Path):
     write_set(tmp_path / "set", {"train": scenes(10, peak=1023)}, bit_depth=10)
-    data, _ = open_patches(tmp_path / "set", "train", scale=2)
+    data, _ = open_patches(tmp_path / "set", "train", quick())
 
-    lr, hr = next(data.batches(quick(), first_step=0, device=torch.device("cpu"), workers=0))
+    lr, hr = next(data.batches(quick(), first_step=0, ranks=ALONE))
 
     assert data.peak == 1023
     assert lr.dtype == hr.dtype == torch.float32
@@ -203,8 +200,8 @@ def test_patches_of_ten_bits_are_trained_on_as_such(tmp_path: Path):
 
 
 def test_lr_and_hr_are_turned_together(patches: Path):
-    data, _ = open_patches(patches, "train", scale=2)
-    lr, hr = next(data.batches(quick(batch_size=16), first_step=3, device=torch.device("cpu"), workers=0))
+    data, _ = open_patches(patches, "train", quick())
+    lr, hr = next(data.batches(quick(batch_size=16), first_step=3, ranks=ALONE))
 
     order = SampleOrder(30, seed=0)
     stored = data.dataset[order.rows(48, 16)]
@@ -345,6 +342,7 @@ def test_a_full_disk_between_state_and_model_leaves_a_run_that_resumes_to_the_sa
     with pytest.raises(SrDataError, match=r"writing the model: the disk is full"):
         train(quick(checkpoint_every=60), patches, out_dir=tmp_path / "model")
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "config.json",
         "last.safetensors",
         "metrics.jsonl",
     ]
@@ -417,7 +415,7 @@ def test_a_resumed_run_takes_the_options_that_are_left_out_from_the_run(tmp_path
         ({"learning_rate": -1.0}, "learning_rate is -1.0, it must be greater than 0"),
         ({"learning_rate": math.nan}, "learning_rate is nan, it must be a finite number"),
         ({"seed": 2**63}, f"seed is {2**63}, it must be less than {2**63}"),
-        ({"stepz": 1}, "there is no option stepz"),
+        ({"stepz": 1}, "there is no option stepz. Did you mean steps?"),
         ({"warmup_steps": 60}, "warmup_steps is 60, it must be less than steps (60)"),
     ],
 )
@@ -435,7 +433,7 @@ def test_a_batch_that_does_not_fit_in_memory_names_a_smaller_one(
     def too_much(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(train_module, "_loss", too_much)
+    monkeypatch.setattr(Step, "_gradients", too_much)
     with pytest.raises(ModelError, match=r"batch of 400 patch pairs does not fit.*--batch-size 50\."):
         train(quick(batch_size=400), patches, out_dir=tmp_path / "model")
 

@@ -5,12 +5,25 @@ import os
 import shlex
 import sys
 
-from sr_datasets.cli import audit, catalog, data, forget, looking, manifests, models, sets, share
+from sr_datasets.cli import (
+    arch,
+    audit,
+    catalog,
+    data,
+    forget,
+    looking,
+    manifests,
+    models,
+    sets,
+    share,
+    training,
+)
 from sr_datasets.cli.app import app
 from sr_datasets.errors import SrDataError
 
 __all__ = [
     "app",
+    "arch",
     "audit",
     "catalog",
     "data",
@@ -21,6 +34,7 @@ __all__ = [
     "models",
     "sets",
     "share",
+    "training",
 ]
 
 

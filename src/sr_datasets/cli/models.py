@@ -1,80 +1,11 @@
-"""Commands of the reference model: ``train``, ``evaluate``, and ``quickstart``, which runs the whole way."""
+"""Commands of the reference model: ``evaluate``, and ``quickstart``, which runs the whole way."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sr_datasets.cli.app import JsonOption, StoreOption, app
-
-
-@app.command("train")
-def train_command(
-    shards: Annotated[Path, typer.Argument(help="Folder that `sr-data build-pairs` wrote.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", help="espcn (as published) or residual (the default).", show_default=False),
-    ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Updates of the weights.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Patch pairs a step.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Adam's step at the start.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Of weights, order and augmentation.")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.")] = None,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints; 500 if left out."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, under the options it has.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Train ESPCN on a shard set.
-
-    \b
-    Examples:
-      sr-data train t91/ --out model/ --preset espcn
-      sr-data train t91/ --out model/ --resume
-    """
-    import json
-
-    from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.espcn.config import preset as preset_of
-    from sr_datasets.espcn.data import scale_of
-    from sr_datasets.espcn.train import resumed_config, train
-
-    options = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "seed": seed,
-        "device": device,
-        "checkpoint_every": checkpoint_every,
-    }
-    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    scale = scale_of(shards)
-    try:
-        if resume:
-            config = resumed_config(out_dir, **chosen, **({} if preset is None else {"preset": preset}))
-        else:
-            config = preset_of(preset or "residual", scale=scale, **chosen)
-    except ValueError as error:
-        # The library's names of options, as the command line writes them.
-        text = re.sub(rf"\b({'|'.join(options)}) is ", lambda found: f"{_option(found[1])} is ", str(error))
-        raise typer.BadParameter(text) from error
-    with progress_on_stderr() as progress:
-        report = train(config, shards, out_dir=out_dir, resume=resume, progress=progress)
-    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 @app.command("evaluate")

@@ -19,6 +19,7 @@ from sr_datasets import __version__
 from sr_datasets.errors import ModelError
 from sr_datasets.espcn.config import EspcnConfig, TrainConfig
 from sr_datasets.espcn.model import Espcn
+from sr_datasets.espcn.schedule import PlateauState
 from sr_datasets.files import write_atomic
 from sr_datasets.models import Model
 
@@ -31,6 +32,7 @@ STATE_NAME: Final = "last.safetensors"
 
 # One key, so that the file's bytes do not depend on the order of a hash table.
 _HEADER_KEY = "sr-datasets"
+_LONGEST = 200
 
 
 class DataFacts(Model):
@@ -41,9 +43,21 @@ class DataFacts(Model):
     content_digest: str
     """Digest of the whole set: rows, draws and pixels (docs/shards.md)."""
     shards: dict[str, str]
-    """SHA-256 of each shard that was learnt from, by name."""
+    """SHA-256 of each shard that was learnt from, by name; empty when there are more than 100."""
+    num_shards: int = 0
+    """How many there are; 0 in files of older versions."""
+    shards_sha256: str = ""
+    """SHA-256 of the lines ``SHA-256  NAME`` of these shards, by name: what ``sha256sum`` prints of them, hashed."""
     sources: dict[str, int]
     """Clips of each source among the set's inputs."""
+    split: str = ""
+    """The split that was learnt from."""
+    clips: int = 0
+    """Clips of that split."""
+    licenses: dict[str, int] = Field(default_factory=dict)
+    """How many of these clips are under which licence, as the catalog had them."""
+    obligations: tuple[str, ...] = ()
+    """What those licences oblige to, the strictest first."""
     rows: int
     """Patch pairs that were learnt from."""
 
@@ -65,8 +79,12 @@ class Header(Model):
     """The highest until this step."""
     train: TrainConfig | None = None
     """How it was trained."""
+    schedule: PlateauState | None = None
+    """What the rule ``plateau`` remembers; of states of such runs."""
     data: DataFacts | None = None
     """What it was trained on."""
+    revision: str | None = None
+    """Git commit of the checkout that trained it, ``-dirty`` when files were changed; None of an installed package."""
     versions: dict[str, str] = Field(
         default_factory=lambda: {"sr-datasets": __version__, "torch": str(torch.__version__)}
     )
@@ -145,7 +163,7 @@ def copy_into(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path
     if expected != found:
         odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
         raise ModelError(
-            f"{path} does not hold the network of its header: {odd[0]} is {found.get(odd[0], 'missing')}, expected "
+            f"{path} does not hold the network of its header: {plain(odd[0])} is {found.get(odd[0], 'missing')}, expected "
             f"{expected.get(odd[0], 'no such tensor')}. The file was altered: train again or take another copy."
         )
     for name, target in targets.items():
@@ -155,6 +173,12 @@ def copy_into(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path
             )
         with torch.no_grad():
             target.copy_(tensors[name])
+
+
+def plain(text: str) -> str:
+    """Return text of a file of unknown origin as a terminal may show it: one short line, no control characters."""
+    shown = "".join(each if each.isprintable() else "?" for each in text)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 def _kind_of(tensor: Tensor) -> str:
@@ -179,14 +203,14 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
             found = {name: file.get_tensor(name).clone() for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{path} is not a whole safetensors file ({error}). Pickled files (.pt, .pth) are never opened, since "
+            f"{path} is not a whole safetensors file ({plain(str(error))}). Pickled files (.pt, .pth) are never opened, since "
             f"they can run code. {advice}"
         ) from error
     try:
         header = Header.model_validate_json(text)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'header'}: {problem['msg']}"
+            f"{plain('.'.join(map(str, problem['loc']))) or 'header'}: {plain(problem['msg'])}"
             for problem in error.errors()[:3]
         )
         raise ModelError(
