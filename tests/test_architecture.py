@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "sr_datasets"
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
     [{"files", "keys", "progress", "models", "exact"}, {"yamlfile", "remotes"}],
-    [{"color", "metrics", "draws"}],
+    [{"color", "metrics", "draws", "arithmetic"}],
     [{"manifest"}, {"facts"}, {"recipe"}, {"rules"}],
     [{"store"}, {"catalog"}, {"terms"}, {"built"}],
     [{"engine"}],
