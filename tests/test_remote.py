@@ -2,6 +2,8 @@
 
 import multiprocessing
 import pickle
+import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +14,10 @@ import numpy as np
 import pytest
 from objectstore import BreakingLine, ObjectStore, object_store
 from shard_sets import make_rows, write_set
+from typer.testing import CliRunner
 
 from sr_datasets import remotes
+from sr_datasets.cli.main import app
 from sr_datasets.errors import RemoteError, ShardError
 from sr_datasets.inspect import inspect_set
 from sr_datasets.remotes import Place, RangeReader
@@ -407,6 +411,55 @@ def test_another_index_and_another_set_are_told(store: ObjectStore, remote: str,
     (opened.folder / SET_NAME).unlink()
     with pytest.raises(ShardError, match=r"sr-data\.json changed since the set was opened"):
         pickle.loads(copy)
+
+
+OLD = Path(__file__).parent / "data" / "shards-1"
+
+
+def inspected(*args: str) -> str:
+    result = CliRunner().invoke(app, ["inspect", *args])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_remote_set_is_looked_at_as_one_that_lies_here(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SR_DATA_CACHE", str(tmp_path / "cache"))
+    here = str(shutil.copytree(OLD, tmp_path / "here"))
+    store.put_folder("looked-at", OLD)
+    address = store.address("looked-at")
+    ranges = Ranges(monkeypatch)
+
+    for args in (["--where", "row < 2"], ["--row", "3"], ["--row", "made/clip4/000001", "--json"]):
+        assert inspected(address, *args) == inspected(here, *args)
+    groups = [one for one in ranges.asked if one[1] == 4]
+    assert len(groups) <= 2  # a condition on the index touches no shard, a row its group alone
+
+    for args in (["--where", "psnr > 4 and flat = false", "--json"], ["--stats"]):
+        found = inspected(address, *args)
+        assert found.replace("s3://tests/looked-at", here) == inspected(here, *args)
+    assert len(set(ranges.asked)) == len(ranges.asked)
+    for args in (["--row", "4", "--png"], ["--sheet", "5", "--png"], ["--html"]):
+        inspected(address, *args, str(tmp_path / "there.out"))
+        inspected(here, *args, str(tmp_path / "here.out"))
+        assert (tmp_path / "there.out").read_bytes() == (tmp_path / "here.out").read_bytes()
+    assert "s3://tests/looked-at: 9 rows" in inspected(address, "--against", here)
+    assert "s3://tests/looked-at: 9 rows" in inspected(here, "--against", address)
+
+
+@pytest.mark.parametrize("args", [["--rederive"], ["--html", "x.html", "--audit"]])
+def test_what_needs_every_sample_here_says_how_to_copy_a_remote_set(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str]
+):
+    monkeypatch.setenv("SR_DATA_CACHE", str(tmp_path / "cache"))
+    store.put_folder("too-far", OLD)
+
+    result = CliRunner().invoke(app, ["inspect", store.address("too-far"), *args])
+
+    assert result.exit_code == 2
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
+    assert "aws s3 sync s3://tests/too-far DIR" in said
 
 
 def test_a_place_without_a_set_says_what_to_do(store: ObjectStore, tmp_path: Path):

@@ -1,11 +1,14 @@
 """The command that looks at shard sets: ``inspect``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, app
+
+if TYPE_CHECKING:
+    from sr_datasets.shards.setplace import SetPlace
 
 
 @app.command("inspect")
@@ -50,7 +53,7 @@ def inspect_command(
         bool, typer.Option("--audit", help="With --html: also look for leaks, as sr-data audit does.")
     ] = False,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--against", metavar="OTHER", help="Say how another set differs; exit code 1 if it does."
         ),
@@ -80,6 +83,7 @@ def inspect_command(
       sr-data inspect shards/ --against older/
       sr-data inspect shards/ --rederive
       sr-data inspect s3://bucket/set --verify
+      sr-data inspect s3://bucket/set --sheet 24 --png sheet.png
     """
     asked = {
         "--row": row is not None,
@@ -90,19 +94,18 @@ def inspect_command(
         "--rederive": rederive,
     }
     _check_options(asked, png=png, pixels=pixels, audit=audit, where=where, split=split)
-    path = Path(place)
-    if "://" in place:
+    if not any(asked.values()) and where is None and split is None:
         from sr_datasets.inspect import inspect_set
 
-        if any(asked.values()) or where is not None or split is not None:
-            raise typer.BadParameter(
-                "a set behind an address is described and verified; copy it here for the rest"
-            )
         _print(inspect_set(place, verify=verify), as_json=as_json)
-    elif rederive:
-        _rederive(path, store, as_json=as_json)
+        return
+    from sr_datasets.shards.setplace import set_place
+
+    path = set_place(place)
+    if rederive:
+        _rederive(_here(path, "--rederive"), store, as_json=as_json)
     elif against is not None:
-        _against(path, against, as_json=as_json)
+        _against(path, set_place(against), as_json=as_json)
     elif row is not None:
         _row(path, row, png, split, as_json=as_json)
     elif sheet is not None and png is not None:
@@ -111,16 +114,23 @@ def inspect_command(
         _stats(path, where or "", split, as_json=as_json)
     elif html is not None:
         _html(path, html, where or "", split, pixels, audit, store, as_json=as_json)
-    elif where is not None or split is not None:
+    else:
         from sr_datasets.cli.console import progress_on_stderr
         from sr_datasets.inspect import choose_rows
 
         with progress_on_stderr() as progress:
             _print(choose_rows(path, where or "", split=split, progress=progress), as_json=as_json)
-    else:
-        from sr_datasets.inspect import inspect_set
 
-        _print(inspect_set(path, verify=verify), as_json=as_json)
+
+def _here(path: "SetPlace", option: str) -> Path:
+    """Return the folder of a set of this machine."""
+    if not isinstance(path, Path):
+        raise typer.BadParameter(
+            f"reads every sample of a set, which {path} is too far away for. Copy its folder here (for s3://: "
+            f"aws s3 sync {path} DIR), then look at that",
+            param_hint=option,
+        )
+    return path
 
 
 def _check_options(
@@ -155,7 +165,7 @@ def _print(report: Any, *, as_json: bool) -> None:
     typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
 
 
-def _row(path: Path, name: str, png: Path | None, split: str | None, *, as_json: bool) -> None:
+def _row(path: "SetPlace", name: str, png: Path | None, split: str | None, *, as_json: bool) -> None:
     import json
 
     from sr_datasets.inspect import describe_row, mark_of_row, number_of_row
@@ -175,7 +185,7 @@ def _row(path: Path, name: str, png: Path | None, split: str | None, *, as_json:
         typer.echo(f"picture: {png}")
 
 
-def _sheet(path: Path, count: int, where: str, split: str | None, png: Path, *, as_json: bool) -> None:
+def _sheet(path: "SetPlace", count: int, where: str, split: str | None, png: Path, *, as_json: bool) -> None:
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
@@ -194,7 +204,7 @@ def _sheet(path: Path, count: int, where: str, split: str | None, png: Path, *, 
     typer.echo(f"{shown} of {len(choice.numbers)} rows: {png}")
 
 
-def _stats(path: Path, where: str, split: str | None, *, as_json: bool) -> None:
+def _stats(path: "SetPlace", where: str, split: str | None, *, as_json: bool) -> None:
     from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.inspect import choose_rows, set_statistics
 
@@ -203,7 +213,7 @@ def _stats(path: Path, where: str, split: str | None, *, as_json: bool) -> None:
         _print(set_statistics(choice, progress=progress), as_json=as_json)
 
 
-def _against(path: Path, other: Path, *, as_json: bool) -> None:
+def _against(path: "SetPlace", other: "SetPlace", *, as_json: bool) -> None:
     from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.inspect import compare_sets
 
@@ -215,7 +225,7 @@ def _against(path: Path, other: Path, *, as_json: bool) -> None:
 
 
 def _html(
-    path: Path,
+    path: "SetPlace",
     html: Path,
     where: str,
     split: str | None,
@@ -237,7 +247,7 @@ def _html(
     with progress_on_stderr() as progress:
         leaks = None
         if audit:
-            leaks = audit_set(path, store=Store(home), progress=progress).findings
+            leaks = audit_set(_here(path, "--audit"), store=Store(home), progress=progress).findings
         choice = choose_rows(path, where, split=split, progress=progress)
         page = write_set_page(choice, html, pixels=pixels, leaks=leaks, progress=progress)
     if as_json:

@@ -2,7 +2,6 @@
 
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from sr_datasets.errors import ShardError
 from sr_datasets.inspect.measuring import COMPUTED, Measures, measure_set
 from sr_datasets.inspect.rows import read_index
 from sr_datasets.progress import Progress
+from sr_datasets.shards.setplace import SetPlace, folder_of
 from sr_datasets.shards.sets import read_set
 from sr_datasets.shards.where import parse_where
 
@@ -24,8 +24,8 @@ SHOWN_ROWS = 20
 class Choice:
     """Rows of a set that fit a condition."""
 
-    path: Path
-    """The set's folder."""
+    path: SetPlace
+    """Where the set lies."""
     where: str
     """The condition as it was written; empty for none."""
     index: pa.Table
@@ -121,12 +121,12 @@ def _cell(value: object) -> str:
 
 
 def choose_rows(
-    path: Path, where: str = "", *, split: str | None = None, progress: Progress | None = None
+    path: SetPlace, where: str = "", *, split: str | None = None, progress: Progress | None = None
 ) -> Choice:
     """Return the rows of a set that fit a condition; pixels are read only where it asks for them.
 
     Args:
-        path: Folder of a set.
+        path: Where the set lies.
         where: As ``shards.where`` reads it, on columns of ``index.parquet`` and on those of ``COMPUTED``; empty for all.
         split: Only rows of this split.
         progress: Where the work reports itself.
@@ -135,7 +135,7 @@ def choose_rows(
         ShardError: The folder is not a set, has no such split, or a shard is damaged.
         SelectionError: The condition cannot be read, or asks for a column that there is not.
     """
-    info, index = read_set(path), read_index(path)
+    info, index = read_set(folder_of(path)), read_index(path)
     mask = np.ones(len(index), np.bool_)
     computed: tuple[str, ...] = ()
     measures, unknown = None, 0

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +14,8 @@ from sr_datasets.inspect.explaining import MISSING
 from sr_datasets.inspect.rows import read_index
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.sets import DATA_DIR, SetInfo, read_set
+from sr_datasets.shards.setplace import SetPlace, folder_of, shard_reader
+from sr_datasets.shards.sets import SetInfo, read_set
 
 _PLACE: Final = ("frame_indices", "top", "left")
 _TAGS: Final = (
@@ -53,19 +53,19 @@ _ASPECTS: Final[dict[str, Sequence[str]]] = {
 """What two rows of one id may differ in, and the columns that tell."""
 
 
-def compare_sets(a: Path, b: Path, *, progress: Progress | None = None) -> Comparison:
+def compare_sets(a: SetPlace, b: SetPlace, *, progress: Progress | None = None) -> Comparison:
     """Compare two sets row by row; rows belong together by ``sample_id``.
 
     Args:
-        a: Folder of a set.
-        b: Folder of the other.
+        a: Where a set lies.
+        b: Where the other lies.
         progress: Where the work reports itself.
 
     Raises:
         ShardError: A folder is not a set, or a shard is damaged.
     """
     progress = progress or Silent()
-    infos = read_set(a), read_set(b)
+    infos = read_set(folder_of(a)), read_set(folder_of(b))
     indices = read_index(a), read_index(b)
     ids = [index.column("sample_id").to_pylist() for index in indices]
     places = [{name: number for number, name in enumerate(names)} for names in ids]
@@ -187,7 +187,7 @@ class _Sum:
 class _Rows:
     """Pixels of a set's rows by number, one shard open at a time."""
 
-    def __init__(self, path: Path, index: pa.Table) -> None:
+    def __init__(self, path: SetPlace, index: pa.Table) -> None:
         self._path = path
         self._shards = index.column("shard").to_pylist()
         self._starts: dict[str, int] = {}
@@ -199,7 +199,7 @@ class _Rows:
         shard = self._shards[number]
         if self._reader is None or self._reader.path.name != shard:
             self.close()
-            self._reader = ShardReader(self._path / DATA_DIR / shard)
+            self._reader = shard_reader(self._path, shard)
         return self._reader.pixels(number - self._starts[shard])
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ class _Rows:
 
 
 def _compare_pixels(
-    paths: tuple[Path, Path],
+    paths: tuple[SetPlace, SetPlace],
     indices: Sequence[pa.Table],
     rows: Sequence[npt.NDArray[np.int64]],
     shared: Sequence[str],

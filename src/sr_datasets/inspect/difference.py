@@ -4,10 +4,10 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sr_datasets.inspect.explaining import MISSING, sentence_of, shortened
+from sr_datasets.shards.setplace import SetPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class PixelDifference:
 class Comparison:
     """What differs between two sets, A and B."""
 
-    paths: tuple[Path, Path]
+    paths: tuple[SetPlace, SetPlace]
     """Their folders."""
     digests: tuple[str, str]
     """Their content digests."""

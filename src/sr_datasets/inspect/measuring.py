@@ -11,7 +11,7 @@ import math
 import os
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -27,7 +27,8 @@ from sr_datasets.inspect.rows import read_index
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import Pixels
-from sr_datasets.shards.sets import DATA_DIR, MEASURES_NAME, read_set
+from sr_datasets.shards.setplace import SetPlace, bringing, folder_of, shard_reader
+from sr_datasets.shards.sets import MEASURES_NAME, read_set
 
 MEASURES_VERSION: Final = 1
 """Changes whenever the same pixels would give other numbers."""
@@ -100,24 +101,25 @@ class Measures:
         return pa.table(columns)
 
 
-def measure_set(path: Path, *, progress: Progress | None = None) -> Measures:
+def measure_set(path: SetPlace, *, progress: Progress | None = None) -> Measures:
     """Measure every row of a set, or take what an earlier call left beside it.
 
-    The numbers are written to ``MEASURES_NAME`` in the set's folder where that can be written to, with the content digest
-    of the set: they are measured again when it changes.
+    The numbers are written to ``MEASURES_NAME`` in the set's folder where that can be written to (of a set behind an
+    address in its folder of the local cache), with the content digest of the set: they are measured again when it changes.
 
     Raises:
         ShardError: The folder is not a set, or a shard is damaged.
     """
     progress = progress or Silent()
-    info = read_set(path)
-    kept = _read(path / MEASURES_NAME, info.content_digest, info.rows)
+    folder = folder_of(path)
+    info = read_set(folder)
+    kept = _read(folder / MEASURES_NAME, info.content_digest, info.rows)
     if kept is not None:
         return kept
     measures = _measure(path, read_index(path), progress)
-    if os.access(path, os.W_OK):
+    if os.access(folder, os.W_OK):
         with suppress(OSError):  # a full or read-only disk: the numbers are known all the same
-            _write(path / MEASURES_NAME, info.content_digest, measures)
+            _write(folder / MEASURES_NAME, info.content_digest, measures)
     return measures
 
 
@@ -159,7 +161,7 @@ class Piece:
     """Bits per sample."""
 
 
-def iter_pieces(path: Path, index: pa.Table) -> Iterator[Piece]:
+def iter_pieces(path: SetPlace, index: pa.Table) -> Iterator[Piece]:
     """Yield the rows of a set with their pixels, a few at a time, in the order of the index.
 
     Raises:
@@ -170,35 +172,41 @@ def iter_pieces(path: Path, index: pa.Table) -> Iterator[Piece]:
     starts: dict[str, int] = {}
     for number, (shard, *_) in enumerate(alike):
         starts.setdefault(shard, number)
+    groups = list(dict.fromkeys((shard, group) for shard, group, *_ in alike))
+    brought: tuple[str, int] | None = None
     reader: ShardReader | None = None
-    first = 0
-    while first < len(alike):
-        shard, group, color, range_, scale = alike[first]
-        if reader is None or reader.path.name != shard:
-            if reader is not None:
-                reader.close()
-            reader = ShardReader(path / DATA_DIR / shard)
-        shape = reader.shape(group)
-        most = max(1, _PIECE_SAMPLES // max(1, math.prod(shape.hr) + math.prod(shape.lr)))
-        stop = first + 1
-        while stop < len(alike) and stop - first < most and alike[stop] == alike[first]:
-            stop += 1
-        pairs = [reader.pixels(number - starts[shard]) for number in range(first, stop)]
-        yield Piece(
-            first,
-            np.stack([lr for lr, _ in pairs]),
-            np.stack([hr for _, hr in pairs]),
-            color,
-            range_,
-            scale,
-            shape.bit_depth,
-        )
-        first = stop
-    if reader is not None:
-        reader.close()
+    with closing(bringing(path, groups)) as coming:
+        first = 0
+        while first < len(alike):
+            shard, group, color, range_, scale = alike[first]
+            if brought != (shard, group):
+                next(coming)
+                brought = (shard, group)
+            if reader is None or reader.path.name != shard:
+                if reader is not None:
+                    reader.close()
+                reader = shard_reader(path, shard)
+            shape = reader.shape(group)
+            most = max(1, _PIECE_SAMPLES // max(1, math.prod(shape.hr) + math.prod(shape.lr)))
+            stop = first + 1
+            while stop < len(alike) and stop - first < most and alike[stop] == alike[first]:
+                stop += 1
+            pairs = [reader.pixels(number - starts[shard]) for number in range(first, stop)]
+            yield Piece(
+                first,
+                np.stack([lr for lr, _ in pairs]),
+                np.stack([hr for _, hr in pairs]),
+                color,
+                range_,
+                scale,
+                shape.bit_depth,
+            )
+            first = stop
+        if reader is not None:
+            reader.close()
 
 
-def _measure(path: Path, index: pa.Table, progress: Progress) -> Measures:
+def _measure(path: SetPlace, index: pa.Table, progress: Progress) -> Measures:
     rows = len(index)
     found = {
         name: np.full(rows, np.nan, np.float32) for name in ("si", "ti", "psnr", "motion", "luma", "contrast")
@@ -307,6 +315,23 @@ def _histogram(luma: npt.NDArray[np.int32]) -> npt.NDArray[np.uint32]:
     bins = (luma.reshape(len(luma), -1) >> 8) * BINS // 256
     bins += np.arange(len(luma), dtype=bins.dtype)[:, np.newaxis] * BINS
     return np.bincount(bins.ravel(), minlength=len(luma) * BINS).reshape(-1, BINS).astype(np.uint32)
+
+
+def bicubic_psnr_of_row(lr: Pixels, hr: Pixels, *, color: str, scale: int, bit_depth: int) -> float:
+    """Return the column ``psnr`` of one row, as ``measure_set`` has it; not a number where the row keeps no LR.
+
+    Args:
+        lr: As a shard has it.
+        hr: As a shard has it.
+        color: ``y``, ``rgb`` or ``yuv420``.
+        scale: HR-to-LR ratio.
+        bit_depth: Bits per sample.
+    """
+    if not lr.size:
+        return math.nan
+    lr, hr = (pixels[pixels.shape[0] // 2] if pixels.ndim == 4 else pixels for pixels in (lr, hr))
+    piece = Piece(0, lr[np.newaxis], hr[np.newaxis], color, "", scale, bit_depth)
+    return float(_bicubic_psnr(piece.lr, piece.hr, piece)[0])
 
 
 def _bicubic_psnr(lr: Pixels, hr: Pixels, piece: Piece) -> _Floats:

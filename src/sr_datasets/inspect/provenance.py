@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow as pa
 from sr_datasets import catalog
 from sr_datasets.errors import SrDataError
 from sr_datasets.manifest import Clip, License, Source
+from sr_datasets.shards.setplace import SetPlace, folder_of
 from sr_datasets.shards.sets import SetInfo, read_set
 
 LOCAL_MARK: Final = "local: not for publication"
@@ -123,8 +123,8 @@ def without_grant(clips: Iterable[ClipOrigin]) -> list[str]:
 def frame_sizes(info: SetInfo, index: pa.Table) -> dict[tuple[str, str], tuple[int, int, bool]]:
     """Return height and width of each clip's LR frame, and whether they are known.
 
-    Of a clip whose size the catalog does not have (or whose patches lie outside it), the frame is taken to end where
-    its patches do.
+    The rows say it; those of early sets do not. Of those the catalog may know the clip's size; where it does not (or
+    patches lie outside it), the frame is taken to end where its patches do.
     """
     hr: dict[str, Any] = info.recipe.get("hr") or {}
     shrink = int(hr.get("downscale", 1)) * int(info.recipe.get("scale", 1))
@@ -139,11 +139,16 @@ def frame_sizes(info: SetInfo, index: pa.Table) -> dict[tuple[str, str], tuple[i
         "hr_width",
         "scale",
         "color",
+        "frame_height",
+        "frame_width",
     )
+    said: dict[tuple[str, str], tuple[int, int]] = {}
     ends: dict[tuple[str, str], tuple[int, int]] = {}
-    for source, clip, top, left, height, width, high, wide, scale, color in zip(
+    for source, clip, top, left, height, width, high, wide, scale, color, rows, columns in zip(
         *(index.column(name).to_pylist() for name in names), strict=True
     ):
+        if rows and columns:
+            said[source, clip] = rows // scale, columns // scale
         height, width = height or high // scale, width or wide // scale
         if color == "yuv420":
             height = height * 2 // 3
@@ -157,6 +162,9 @@ def frame_sizes(info: SetInfo, index: pa.Table) -> dict[tuple[str, str], tuple[i
     }
     sizes = {}
     for name, (bottom, right) in ends.items():
+        if name in said:
+            sizes[name] = (*said[name], True)
+            continue
         facts = entries.get(name)
         if facts is not None and facts.height is not None and facts.width is not None:
             frame = facts.height // shrink, facts.width // shrink
@@ -189,12 +197,12 @@ def local_mark(closed: Sequence[str]) -> str:
     return f"{LOCAL_MARK} (no grant: {', '.join(closed)})" if closed else ""
 
 
-def mark_of_row(path: Path, facts: Mapping[str, Any]) -> str:
+def mark_of_row(path: SetPlace, facts: Mapping[str, Any]) -> str:
     """Return what must stand on a picture of a row (``local_mark``).
 
     Args:
-        path: Folder of the set.
+        path: Where the set lies.
         facts: The row without its pixels.
     """
     row = pa.table({name: [facts[name]] for name in ("source", "clip")})
-    return local_mark(closed_sources(read_set(path), row))
+    return local_mark(closed_sources(read_set(folder_of(path)), row))

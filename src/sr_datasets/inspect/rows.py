@@ -1,25 +1,24 @@
 """Single rows of a set: where they lie, what they say of themselves."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError, nearest_names
-from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import with_later_columns
-from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, ShardInfo, read_set
+from sr_datasets.shards.setplace import SetPlace, folder_of, shard_reader
+from sr_datasets.shards.sets import INDEX_NAME, ShardInfo, read_set
 
 
-def read_index(path: Path) -> pa.Table:
+def read_index(path: SetPlace) -> pa.Table:
     """Return every row of a set without its pixels: the columns of ``index.parquet``, in its order.
 
     Raises:
         ShardError: The index cannot be read.
     """
-    index = path / INDEX_NAME
+    index = folder_of(path) / INDEX_NAME
     try:
         with pq.ParquetFile(index, page_checksum_verification=True) as file:
             return with_later_columns(file.read(use_threads=False))
@@ -29,11 +28,11 @@ def read_index(path: Path) -> pa.Table:
         ) from error
 
 
-def describe_row(path: Path, number: int, *, split: str | None = None) -> dict[str, Any]:
+def describe_row(path: SetPlace, number: int, *, split: str | None = None) -> dict[str, Any]:
     """Return everything that a row says of itself, without its pixels.
 
     Args:
-        path: Folder of a set.
+        path: Where the set lies.
         number: The row's place in the order of ``PairDataset``: shard name, group, row.
         split: Count the rows of this split only.
 
@@ -41,18 +40,22 @@ def describe_row(path: Path, number: int, *, split: str | None = None) -> dict[s
         ShardError: There is no such row or split, or its shard is damaged.
     """
     shard, row = locate_row(path, number, split=split)
-    facts = ShardReader(path / DATA_DIR / shard.name).row(row)
+    reader = shard_reader(path, shard.name)
+    try:
+        facts = reader.row(row)
+    finally:
+        reader.close()
     degradation = facts.pop("degradation")
     return {"shard": shard.name, **facts, "degradation": json.loads(degradation)}
 
 
-def locate_row(path: Path, number: int, *, split: str | None = None) -> tuple[ShardInfo, int]:
+def locate_row(path: SetPlace, number: int, *, split: str | None = None) -> tuple[ShardInfo, int]:
     """Return the shard that holds a row of the set, and the row's number inside it.
 
     Raises:
         ShardError: There is no such row or split.
     """
-    info = read_set(path)
+    info = read_set(folder_of(path))
     if split is not None and split not in info.splits:
         raise ShardError(f"{path} has no split {split!r}; it has {', '.join(info.splits)}.")
     shards = [shard for shard in info.shards if split in (None, shard.split)]
@@ -68,11 +71,11 @@ def locate_row(path: Path, number: int, *, split: str | None = None) -> tuple[Sh
     raise AssertionError("the row counts were just summed up")
 
 
-def number_of_row(path: Path, name: str, *, split: str | None = None) -> int:
+def number_of_row(path: SetPlace, name: str, *, split: str | None = None) -> int:
     """Return the number of a row by its number or its id, in the order of ``PairDataset``.
 
     Args:
-        path: Folder of a set.
+        path: Where the set lies.
         name: A number, such as ``7``, or a ``sample_id``, such as ``xiph/akiyo_cif/000012``.
         split: Count the rows of this split only.
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from sr_datasets.inspect.choosing import Choice
 from sr_datasets.inspect.measuring import BINS, Measures, measure_set
 from sr_datasets.inspect.provenance import frame_sizes
 from sr_datasets.progress import Progress
+from sr_datasets.shards.setplace import SetPlace, folder_of
 from sr_datasets.shards.sets import SetInfo, read_set
 
 HEAT_ROWS: Final = 9
@@ -95,8 +95,8 @@ class GroupStatistics:
 class SetStatistics:
     """Statistics of a set, or of some of its rows."""
 
-    path: Path
-    """The set's folder."""
+    path: SetPlace
+    """Where the set lies."""
     content_digest: str
     """Of the whole set."""
     where: str
@@ -192,7 +192,7 @@ def set_statistics(choice: Choice, *, progress: Progress | None = None) -> SetSt
     Raises:
         ShardError: A shard is damaged.
     """
-    info = read_set(choice.path)
+    info = read_set(folder_of(choice.path))
     measures = measure_set(choice.path, progress=progress)
     groups = group_statistics(info, choice.index, measures, choice.mask)
     return SetStatistics(choice.path, info.content_digest, choice.where, tuple(groups))

@@ -14,7 +14,7 @@ from sr_datasets.inspect import Choice, Concern, Measures
 from sr_datasets.progress import Progress
 from sr_datasets.report.pictures import shown_of_pixels
 from sr_datasets.shards.reader import ShardReader
-from sr_datasets.shards.sets import DATA_DIR
+from sr_datasets.shards.setplace import shard_reader
 
 MOST_ROWS: Final = 3000
 """Rows that a page lists at most; more make a browser slow."""
@@ -98,7 +98,7 @@ def picture_rows(choice: Choice, numbers: Iterator[int], *, room: int, progress:
         try:
             for number in numbers:
                 shard = shards[number]
-                reader = readers.setdefault(shard, ShardReader(choice.path / DATA_DIR / shard))
+                reader = readers[shard] = readers.get(shard) or shard_reader(choice.path, shard)
                 lr, hr = reader.pixels(number - starts[shard])
                 shown = shown_of_pixels(lr, hr, facts[number], with_bicubic=False)
                 picture = Pictured(number, _text(shown.lr) if shown.lr is not None else "", _text(shown.hr))

@@ -12,9 +12,8 @@ from sr_datasets.color import PlaneLayout, split_yuv420, window
 from sr_datasets.degrade import resize_bicubic_pixels
 from sr_datasets.files import atomic_path
 from sr_datasets.inspect import locate_row
-from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import Pixels
-from sr_datasets.shards.sets import DATA_DIR
+from sr_datasets.shards.setplace import SetPlace, shard_reader
 
 _MARGIN = 8
 _CAPTION_HEIGHT = 16
@@ -51,7 +50,9 @@ def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path, 
         sheet.save(partial, format="PNG")
 
 
-def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[tuple[str, NDArray[np.uint8]]]:
+def row_pictures(
+    path: SetPlace, number: int, *, split: str | None = None
+) -> list[tuple[str, NDArray[np.uint8]]]:
     """Return LR (enlarged), its bicubic enlargement, and HR of a row, each ``(1 or 3, H, W)`` uint8.
 
     Luma of limited range is stretched to full range, 4:2:0 planes become R'G'B' by the row's matrix,
@@ -62,7 +63,7 @@ def row_pictures(path: Path, number: int, *, split: str | None = None) -> list[t
         ShardError: There is no such row or split, or its shard is damaged.
     """
     shard, position = locate_row(path, number, split=split)
-    reader = ShardReader(path / DATA_DIR / shard.name)
+    reader = shard_reader(path, shard.name)
     try:
         facts = reader.row(position)
         lr, hr = reader.pixels(position)

@@ -36,6 +36,7 @@ from sr_datasets.report.charts import HEIGHT, WIDTH, histograms, strip
 from sr_datasets.report.gallery import MOST_ROWS, ROW_BYTES, Pictured, picture_rows, rows_by_worth
 from sr_datasets.report.overview import QUESTIONS
 from sr_datasets.report.pages import csp_hash, embedded, page_environment, part_of_page
+from sr_datasets.shards.setplace import folder_of
 from sr_datasets.shards.sets import SetInfo, read_set
 
 MOST_BYTES: Final = 10_000_000
@@ -79,7 +80,7 @@ def write_set_page(
         ShardError: A shard is damaged.
     """
     progress = progress or Silent()
-    info = read_set(choice.path)
+    info = read_set(folder_of(choice.path))
     measures = measure_set(choice.path, progress=progress)
     clips = origins(info, choice.index)
     concerns = find_concerns(info, choice.index, measures, clips, _leak_places(leaks))
