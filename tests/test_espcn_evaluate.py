@@ -125,12 +125,12 @@ def test_the_chroma_of_an_upscaled_picture_is_that_of_bicubic():
 
 
 @pytest.mark.parametrize(("height", "width"), [(37, 20), (5, 64), (200, 3)])
-def test_a_large_picture_in_bands_gives_what_the_whole_gives(
+def test_a_large_picture_in_tiles_gives_what_the_whole_gives(
     monkeypatch: pytest.MonkeyPatch, height: int, width: int
 ):
     model, lr = drawn_network(3), smooth_picture(height, width, planes=1)
     whole = upscale_luma(model, lr)
-    monkeypatch.setattr(upscale_module, "_BAND_PIXELS", 6 * width)
+    monkeypatch.setattr(upscale_module, "_TILE_PIXELS", 36)
 
     banded = upscale_luma(model, lr)
 

@@ -49,6 +49,8 @@ class FrameStream(ABC):
     """Width of a sample to its height, where the stream says."""
     expected_frames: int | None = None
     """How many frames will come, as far as the container says; for progress only."""
+    has_audio: bool = False
+    """Whether there is sound beside the frames."""
 
     @property
     @abstractmethod
@@ -208,6 +210,7 @@ class CompressedStream(FrameStream):
         if self._shape.transposed and self.sample_aspect:
             self.sample_aspect = 1 / self.sample_aspect
         self.expected_frames = self._source.stream.frames or None
+        self.has_audio = bool(self._source.container.streams.audio)
 
     @property
     def info(self) -> VideoInfo:

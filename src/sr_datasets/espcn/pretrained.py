@@ -1,0 +1,124 @@
+"""The weights that come with the package, by name: ``espcn-x2``, ``espcn-x3``, ``espcn-x4``.
+
+``weights/weights.json`` says what each file is, how it was trained and how it scores; ``scripts/train_weights.py``
+makes all of them again. A file is held against its SHA-256 before it is used.
+"""
+
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+
+from sr_datasets.errors import ModelError, nearest_names
+from sr_datasets.espcn.checkpoint import Header, load_model
+from sr_datasets.espcn.model import Espcn
+from sr_datasets.files import sha256_of
+from sr_datasets.models import Model
+
+CARDS_NAME: Final = "weights.json"
+"""The file beside the weights that describes them."""
+
+
+class PretrainedScore(Model):
+    """One row of a weights file's card."""
+
+    set: str
+    """What was scored."""
+    protocol: str
+    """The convention's name."""
+    psnr: float
+    """Mean, dB."""
+    ssim: float
+    """Mean."""
+
+
+class Pretrained(Model):
+    """One file of weights: what it is, how it was trained, how it scores."""
+
+    name: str
+    """Its name on the command line."""
+    scale: int
+    """HR-to-LR ratio."""
+    sha256: str
+    """Of the file."""
+    recipe: str
+    """Recipe of the shards."""
+    content_digest: str
+    """Digest of the shards' pixels, rows and draws."""
+    preset: str
+    """Preset of the training."""
+    steps: int
+    """Training steps."""
+    seed: int
+    """Of weights, order and augmentation."""
+    options: dict[str, float] = Field(default_factory=dict)
+    """Options of the training that are not the preset's."""
+    parameters: int
+    """Weights and biases."""
+    scores: tuple[PretrainedScore, ...]
+    """On sets that were not trained on; none of them chose the weights."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return _folder() / f"{self.name}.safetensors"
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("sr_datasets") / "weights"))
+
+
+class _Cards(Model):
+    format: int
+    weights: tuple[Pretrained, ...]
+
+
+@lru_cache
+def pretrained() -> dict[str, Pretrained]:
+    """Return every file of weights of the package by name, scales ascending."""
+    cards = _Cards.model_validate_json((_folder() / CARDS_NAME).read_bytes())
+    return {card.name: card for card in sorted(cards.weights, key=lambda card: card.scale)}
+
+
+def pretrained_name(scale: int) -> str:
+    """Return the name of the weights that are used when no model is named.
+
+    Raises:
+        ModelError: There are none for this scale.
+    """
+    for card in pretrained().values():
+        if card.scale == scale:
+            return card.name
+    known = ", ".join(f"x{card.scale}" for card in pretrained().values())
+    raise ModelError(
+        f"no weights for x{scale} come with sr-datasets, only for {known}. Train a model (sr-data train) and name it."
+    )
+
+
+def open_model(model: str | Path) -> tuple[str, Espcn, Header]:
+    """Return a network ready to use on the CPU, and the name to show for it.
+
+    Args:
+        model: A file or the folder of a run; or, where no such path exists, the name of weights of the package.
+
+    Raises:
+        ModelError: It is neither; it is damaged or foreign; or weights of the package are not what was released.
+    """
+    path = Path(model)
+    if path.exists() or isinstance(model, Path):
+        return path.name or str(path), *load_model(path)
+    card = pretrained().get(model)
+    if card is None:
+        if path.suffix or len(path.parts) > 1:
+            return path.name, *load_model(path)  # says that no such file is there
+        raise ModelError(
+            f"{model} is neither a file, nor the folder of a run, nor weights of the package "
+            f"({', '.join(pretrained())}).{nearest_names(model, pretrained())}"
+        )
+    if sha256_of(card.path) != card.sha256:
+        raise ModelError(
+            f"{card.path} is not the file that was released (its SHA-256 is another). Install sr-datasets again."
+        )
+    return card.name, *load_model(card.path)
