@@ -4,10 +4,10 @@ Gradients of all parameters travel as one vector, in one sum: networks of 20,000
 parts, and the fixed layout gives the same bits each time.
 """
 
-import contextlib
+import atexit
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,9 +116,10 @@ def is_first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-@contextlib.contextmanager
-def joined_ranks(device: str) -> Iterator[Ranks]:
-    """Join the processes that ``torchrun`` started, if it did; leave them at the end.
+def joined_ranks(device: str) -> Ranks:
+    """Join the processes that ``torchrun`` started, if it did; they part when the process ends.
+
+    A second run of the same process finds them joined: ``torchrun``'s store lets no process join twice.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``. On GPUs they talk through NCCL, each with its own GPU; else through Gloo.
@@ -130,8 +131,7 @@ def joined_ranks(device: str) -> Iterator[Ranks]:
         raise ModelError("there is no CUDA device that this torch can use. Train on the CPU: --device cpu")
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if not dist.is_available() or "WORLD_SIZE" not in os.environ:
-        yield Ranks(torch.device("cuda" if on_gpu else "cpu"))
-        return
+        return Ranks(torch.device("cuda" if on_gpu else "cpu"))
     here = torch.device("cpu")
     if on_gpu:
         number = int(os.environ.get("LOCAL_RANK", "0"))
@@ -142,11 +142,12 @@ def joined_ranks(device: str) -> Iterator[Ranks]:
             )
         here = torch.device("cuda", number)
         torch.cuda.set_device(here)
-    joined = not dist.is_initialized()
-    if joined:
+    if not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        yield Ranks(here, dist.get_rank(), dist.get_world_size())
-    finally:
-        if joined:
-            dist.destroy_process_group()
+        atexit.register(_part)
+    return Ranks(here, dist.get_rank(), dist.get_world_size())
+
+
+def _part() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()

@@ -131,10 +131,10 @@ def train(
     """
     if tensorboard:
         require_tensorboard()
+    ranks = joined_ranks(config.device)
+    progress = progress if progress is not None and ranks.is_first else Silent()
+    _require_part(config, ranks)
     with contextlib.ExitStack() as opened:
-        ranks = opened.enter_context(joined_ranks(config.device))
-        progress = progress if progress is not None and ranks.is_first else Silent()
-        _require_part(config, ranks)
         data, facts = open_patches(data_dir, config.split, config, device=ranks.device)
         val = None
         if has_split(data_dir, config.val_split):

@@ -1,0 +1,48 @@
+"""Training by several processes: run by ``test_espcn_ranks`` through torchrun.
+
+``begin`` makes a whole run, and one that is killed; ``resume`` goes on with that one, once with all processes and once
+with the first two of them.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+
+from sr_datasets.espcn.config import TrainConfig, preset
+from sr_datasets.espcn.run import Run
+from sr_datasets.espcn.train import train
+
+KILLED_AT = 33
+
+
+def config_of_test() -> TrainConfig:
+    return preset("residual", scale=2, device="cpu", steps=50, batch_size=7, log_every=1, checkpoint_every=20)
+
+
+def main(action: str, folder: Path, port: str) -> None:
+    config = config_of_test()
+    if action == "begin":
+        train(config, folder / "set", out_dir=folder / "unbroken")
+        count = Run.count
+
+        def count_or_die(run: Run, loss: object) -> None:
+            count(run, loss)  # type: ignore[arg-type]
+            if run.step == KILLED_AT:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Run.count = count_or_die  # type: ignore[method-assign, assignment]
+        train(config, folder / "set", out_dir=folder / "broken")
+    else:
+        train(config, folder / "set", out_dir=folder / "three", resume=True)
+        if os.environ["RANK"] == "2":
+            return
+        torch.distributed.destroy_process_group()
+        os.environ.update(WORLD_SIZE="2", MASTER_PORT=port, TORCHELASTIC_USE_AGENT_STORE="False")
+        train(config, folder / "set", out_dir=folder / "broken", resume=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
