@@ -415,7 +415,7 @@ def test_the_command_says_the_same_as_json_and_draws_the_overlap(tmp_path: Path)
     assert said["output"] == {"maps": 1, "height": 16, "width": 18}
     assert said["layers"][0]["overlap"]["unevenness_2d"] == "4"
     assert said["field"]["jump"] == "1/2"
-    assert said["region"] == {"output": [8, 9], "rows": [3, 4], "columns": [4, 5]}
+    assert said["region"] == {"output": [8, 9], "rows": [3, 5], "columns": [4, 5]}
     with Image.open(picture) as image:
         assert image.width > 300
         assert len(image.convert("RGB").getcolors(100_000)) > 5

@@ -146,9 +146,10 @@ def test_every_upsampler_makes_pictures_of_the_same_size_and_takes_the_residual_
     config = EspcnConfig(scale=scale, colors=3, upsampling=upsampling)
 
     assert Espcn(config)(lr).shape == (2, 3, 5 * scale, 7 * scale)
-    residual = Espcn(config.model_copy(update={"residual": "nearest", "last_gain": 0.0}))
-    nearest = F.interpolate(lr, scale_factor=float(scale), mode="nearest")
-    torch.testing.assert_close(residual(lr), nearest, rtol=0, atol=0)
+    for mode in ("nearest", "bilinear"):
+        residual = Espcn(config.model_copy(update={"residual": mode, "last_gain": 0.0}))
+        enlarged = F.interpolate(lr, scale_factor=float(scale), mode=mode)
+        torch.testing.assert_close(residual(lr), enlarged, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,9 @@ class EspcnConfig(Model):
     each pixel of a cell starts with filters of its own: a checkerboard."""
     activation: Literal["tanh", "relu", "gelu"] = "tanh"
     """After the first two convolutions; the paper's final model has tanh."""
-    residual: Literal["none", "nearest"] = "none"
-    """``nearest``: the input, enlarged by repeating pixels, is added to the output."""
+    residual: Literal["none", "nearest", "bilinear"] = "none"
+    """The input (the centre frame), enlarged in this way, is added to the output. ``bilinear`` suits
+    ``resize-bilinear``, whose maps cannot undo the steps of ``nearest``."""
     input_mean: float = Field(default=0.5, ge=0, le=1)
     """Taken off the samples (0..1) before the first layer: zero padding is then mid-grey."""
     input_gain: float = Field(default=1.0, gt=0)

@@ -1,8 +1,8 @@
 """ESPCN (Shi et al., CVPR 2016): three convolutions in LR space, then the periodic shuffle.
 
 5x5 to 64 maps, 3x3 to 32, 3x3 to ``scale ** 2``, on luma; scale 2, 3 and 4 have 21,284, 22,729 and 24,752
-parameters (R'G'B': 26,796, 31,131 and 37,200). Variants of the same layers: ``residual="nearest"`` learns what
-nearest upsampling of the input lacks, ``frames`` sees several frames, ``upsampling`` enlarges otherwise.
+parameters (R'G'B': 26,796, 31,131 and 37,200). Variants of the same layers: ``residual`` learns what nearest
+or bilinear upsampling of the input lacks, ``frames`` sees several frames, ``upsampling`` enlarges otherwise.
 """
 
 import math
@@ -78,10 +78,10 @@ class Espcn(nn.Module):
         maps = self._activate(self.conv1(centred * config.input_gain))
         maps = self._activate(self.conv2(maps))
         sr = self._enlarge(maps)
-        if config.residual == "nearest":
-            frame = lr[:, config.frames // 2] if config.frames > 1 else lr
-            return sr + F.interpolate(frame, scale_factor=config.scale, mode="nearest")
-        return sr + config.input_mean
+        if config.residual == "none":
+            return sr + config.input_mean
+        frame = lr[:, config.frames // 2] if config.frames > 1 else lr
+        return sr + _enlarged(frame, config.scale, config.residual)
 
     @property
     def num_parameters(self) -> int:
@@ -131,9 +131,9 @@ class Espcn(nn.Module):
     def _enlarge(self, maps: Tensor) -> Tensor:
         scale, upsampling = self.config.scale, self.config.upsampling
         if upsampling == "resize-nearest":
-            maps = F.interpolate(maps, scale_factor=scale, mode="nearest")
+            maps = _enlarged(maps, scale, "nearest")
         elif upsampling == "resize-bilinear":
-            maps = F.interpolate(maps, scale_factor=scale, mode="bilinear", align_corners=False)
+            maps = _enlarged(maps, scale, "bilinear")
         planes: Tensor = self.conv3(maps)
         # Torch's order: channel c * scale**2 + (y mod scale) * scale + (x mod scale); with one colour also the paper's.
         return F.pixel_shuffle(planes, scale) if upsampling == "subpixel" else planes
@@ -159,6 +159,10 @@ class Espcn(nn.Module):
                 parameter.mul_(config.last_gain)
             if isinstance(last, TransposedConvolution):
                 last.weight.copy_(transposed_of_subpixel(weight, config.scale))
+
+
+def _enlarged(maps: Tensor, scale: int, mode: Literal["nearest", "bilinear"]) -> Tensor:
+    return F.interpolate(maps, scale_factor=scale, mode=mode)  # half-pixel centres
 
 
 def _last_layer(config: EspcnConfig) -> nn.Conv2d | TransposedConvolution:
