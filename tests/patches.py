@@ -1,5 +1,6 @@
 """A shard set of patches that a test has in memory, without a build."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,18 @@ def write_set(
 ) -> SetInfo:
     """Write ``(lr, hr)`` arrays of ``(N, C, h, w)`` of each split as a finished set, one shard a split."""
     shards, inputs = [], []
+    first_lr, first_hr = next(iter(splits.values()))
+    recipe = {
+        "format": 1,
+        "id": "made",
+        "scale": first_hr.shape[-1] // first_lr.shape[-1],
+        "color": color,
+    }
     for split, (lr, hr) in splits.items():
         scale = hr.shape[-1] // lr.shape[-1]
-        with ShardWriter(set_dir / DATA_DIR / shard_name(split, 0, 1), metadata={"recipe": "{}"}) as writer:
+        with ShardWriter(
+            set_dir / DATA_DIR / shard_name(split, 0, 1), metadata={"recipe": json.dumps(recipe)}
+        ) as writer:
             for number, part in enumerate(np.array_split(np.arange(len(lr)), clips)):
                 clip = f"{split}{number}"
                 inputs.append(InputInfo(source="made", clip=clip, split=split, sha256="0" * 64))
@@ -40,7 +50,6 @@ def write_set(
                     ]
                 )
         shards.append(writer.summary)
-    recipe = {"format": 1, "id": "made", "scale": scale, "color": color}
     info = describe_set(
         recipe=recipe, shards=shards, index=write_index(set_dir, shards), inputs=inputs, packages={}
     )

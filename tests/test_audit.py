@@ -20,6 +20,7 @@ from sr_datasets.errors import SelectionError, ShardError
 from sr_datasets.files import sha256_of
 from sr_datasets.ingest import import_files
 from sr_datasets.progress import Silent
+from sr_datasets.shards.verify import verify_set
 from sr_datasets.store import Store
 
 SIZE = 96
@@ -237,9 +238,39 @@ def test_names_that_are_not_here_are_said_with_what_is(
         assert word in str(caught.value)
 
 
+def test_the_sets_of_these_tests_are_whole(tmp_path: Path, photographs: dict[str, Luma]):
+    write_set(tmp_path, {"train": pair(squares(photographs["tt1"], [(0, 0), (9, 9)]))})
+
+    assert verify_set(tmp_path) == []
+
+
 def test_a_folder_that_is_no_set_is_said_to_be_none(tmp_path: Path):
     with pytest.raises(ShardError, match="is not a shard set"):
         audit_set(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("data/train-00000-of-00001.parquet", r"train-00000-of-00001\.parquet: altered"),
+        ("index.parquet", r"index\.parquet: altered"),
+        ("sr-data.json", r"train-00000-of-00001\.parquet: altered: .* when it was written"),
+    ],
+)
+def test_a_set_that_is_not_what_it_says_is_not_audited(
+    tmp_path: Path, photographs: dict[str, Luma], name: str, words: str
+):
+    first, second = (
+        pair(squares(photographs[photograph], [(0, 0), (9, 9)])) for photograph in ("tt1", "tt3")
+    )
+    write_set(tmp_path / "one", {"train": first, "test": second})
+    write_set(tmp_path / "other", {"train": second, "test": second})
+    shutil.copy(tmp_path / "other" / name, tmp_path / "one" / name)
+    if name == "index.parquet":  # the other set's is the same: ids and places are
+        (tmp_path / "one" / name).write_bytes((tmp_path / "one" / name).read_bytes()[:-1] + b"?")
+
+    with pytest.raises(ShardError, match=rf"one is damaged:\n  .*{words}"):
+        audit_set(tmp_path / "one", against=[])
 
 
 def test_a_set_without_a_shard_is_said_to_lack_it(tmp_path: Path, photographs: dict[str, Luma]):

@@ -55,6 +55,107 @@ def run(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+# -------------------------------------------------------------------------------------- what a set is
+
+
+LONG = "netflix-open-content-in-high-dynamic-range"
+
+
+def varied(path: Path) -> Path:
+    """Write a set of two splits with rows of several shapes, long names and a path without end."""
+    one = make_rows("tram", 4, frames=3, bit_depth=10, color="y")
+    other = [
+        replace(
+            row,
+            source=LONG,
+            sample_id=f"{LONG}/x{row.row}",
+            clip="x" * 90,
+            frame_height=2160,
+            frame_width=4095,
+        )
+        for row in make_rows("hall", 3)
+    ]
+    test = [replace(row, frame_height=60, frame_width=90) for row in make_rows("bus", 2, split="test")]
+    write_set(path, {"test-00000-of-00001.parquet": [test], "train-00000-of-00001.parquet": [one, other]})
+    return path
+
+
+def test_a_set_is_described_on_80_columns_however_long_its_names_are(tmp_path: Path):
+    path = varied(tmp_path / ("very-long-name-of-a-folder-" * 4) / "set")
+
+    code, text = run(path)
+
+    lines = text.splitlines()
+    assert code == 0
+    assert max(map(len, lines)) <= 80
+    assert re.fullmatch(r"set {13}/.*\.\.\..*/set \(format 2\)", lines[0])
+    (table,) = (place for place, line in enumerate(lines) if line.startswith("split  "))
+    assert [line.split() for line in lines[table + 1 : table + 5]] == [
+        ["test", "xiph", "1", "2", "1.2", "kB"],
+        ["train", "netflix-open-...ynamic-range", "1", "3", "1.8", "kB"],
+        ["xiph", "1", "4", "1.9", "kB"],
+        ["all", "2", "sources", "3", "9", "4.9", "kB"],
+    ]
+    assert "(3, 1, 4, 5)           (1, 12, 15)            uint16, 10 bits           4" in lines
+    assert "HR frames       90x60 to 4095x2160 (2 sizes)" in lines
+    assert "matrix          bt709 (3 clips, declared)" in lines
+    assert any(line.startswith("  warning: The siting of 3 clips") for line in lines)
+    assert any(line.startswith("  note: 1 clip that the recipe selects is not in the set") for line in lines)
+    assert "flat patches and duplicates (--stats)" in " ".join(text.split())
+    assert "what its clips oblige to (sr-data show SOURCE has the licences)" in lines
+
+
+def test_what_was_measured_before_is_told_without_reading_pixels_again(tmp_path: Path):
+    rows = make_rows("same", 3)
+    path = one_shard(tmp_path / "set", [replace(row, hr=rows[0].hr, lr=rows[0].lr) for row in rows])
+    assert "same HR samples" not in run(path)[1]
+
+    measure_set(path)
+
+    text = " ".join(run(path)[1].split())
+    assert "warning: 2 rows with the same HR samples as an earlier row: they count twice." in text
+    assert "not looked for here: leaks (sr-data audit)" in text
+
+
+def test_the_description_as_json_has_everything(tmp_path: Path):
+    path = varied(tmp_path / "set")
+
+    code, text = run(path, "--json")
+
+    found = json.loads(text)
+    info = read_set(path)
+    assert code == 0
+    assert (found["format"], found["rows"], found["pairs"], found["row_groups"]) == (2, 9, 3, 3)
+    assert (found["storage"], found["checked"], found["measured"]) == ("raw", "sha256", False)
+    assert found["splits"]["train"] == {"pairs": 2, "rows": 7, "shards": 1}
+    assert found["sources"] == {LONG: {"pairs": 1, "rows": 3}, "xiph": {"pairs": 2, "rows": 6}}
+    assert found["parts"][1] == {
+        "split": "train",
+        "source": LONG,
+        "clips": 1,
+        "rows": 3,
+        "pixel_bytes": 3 * (60 + 540),
+    }
+    assert found["pixel_bytes"] == sum(part["pixel_bytes"] for part in found["parts"])
+    assert found["frames"] == [{"height": 60, "width": 90}, {"height": 2160, "width": 4095}]
+    assert found["colours"]["range"] == [{"value": "limited", "known": "tagged", "clips": 3}]
+    assert found["skipped"] == [{"source": "xiph", "clip": "c9", "reason": "too small"}]
+    assert {one["kind"] for one in found["concerns"]} >= {"colour", "grant", "skipped"}
+    assert found["obligations"]
+    assert (found["content_digest"], found["recipe"]) == (info.content_digest, info.recipe)
+
+
+def test_a_table_of_very_many_lines_ends_with_how_many_more(tmp_path: Path):
+    groups = [
+        [replace(row, source=f"source{number:02d}") for row in make_rows(f"clip{number}", 1)]
+        for number in range(40)
+    ]
+    text = run(one_shard(tmp_path / "set", *groups))[1]
+
+    assert "and 10 more (--json has all)" in text
+    assert "40 sources" in text
+
+
 # ------------------------------------------------------------------------------------------- numbers
 
 

@@ -48,7 +48,8 @@ from sr_datasets.audit.rows import (
 from sr_datasets.engine import run_tasks
 from sr_datasets.errors import ShardError
 from sr_datasets.progress import Progress, Silent
-from sr_datasets.shards.sets import INDEX_NAME, read_set
+from sr_datasets.shards.sets import INDEX_NAME
+from sr_datasets.shards.verify import require_whole
 from sr_datasets.store import Store
 
 __all__ = ["AuditReport", "Finding", "audit_set", "fingerprint_paths", "shipped_sets"]
@@ -69,7 +70,7 @@ def audit_set(
 ) -> AuditReport:
     """Look for the picture of every row in the other splits and in test sets.
 
-    Rows of one split are not held against each other. Nor are rows of the split ``test`` that come from a test set held
+    The set is verified first, every byte of it. Rows of one split are not held against each other. Nor are rows of the split ``test`` that come from a test set held
     against that set: to measure on it is what it is for.
 
     Args:
@@ -80,11 +81,11 @@ def audit_set(
         progress: Where the work reports itself.
 
     Raises:
-        ShardError: The folder is not a set, or a shard is damaged.
+        ShardError: The folder is not a set, or is not what its ``sr-data.json`` says; the message names what is wrong.
         SelectionError: ``against`` names what is not here.
     """
     progress = progress or Silent()
-    info = read_set(path)
+    info = require_whole(path)
     names = read_names(path)
     references = (
         [load_shipped(name) for name in shipped_sets()]

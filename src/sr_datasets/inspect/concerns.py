@@ -41,7 +41,7 @@ class Concern:
 def find_concerns(
     info: SetInfo,
     index: pa.Table,
-    measures: Measures,
+    measures: Measures | None,
     clips: Sequence[ClipOrigin],
     leaks: Mapping[str, str] | None = None,
 ) -> list[Concern]:
@@ -50,14 +50,14 @@ def find_concerns(
     Args:
         info: The set.
         index: Its rows.
-        measures: Of the same rows.
+        measures: Of the same rows; None where nobody measured them, so that flat rows and duplicates are not known.
         clips: Where they come from.
         leaks: For each row whose picture stands elsewhere too, by id, where; None when nobody looked for leaks.
     """
     found = [
         *_leaks(index, leaks),
-        *_duplicates(index, measures),
-        *_flat(measures),
+        *(_duplicates(index, measures) if measures is not None else ()),
+        *(_flat(measures) if measures is not None else ()),
         *_guessed(index),
         *_large_groups(index),
         *_others(info, index, clips),
@@ -171,7 +171,7 @@ def _others(info: SetInfo, index: pa.Table, clips: Sequence[ClipOrigin]) -> list
         found.append(_concern("grant", "note", text))
     if info.skipped:
         count = len(info.skipped)
-        text = f"{count} clip{'' if count == 1 else 's'} that the recipe selects {'is' if count == 1 else 'are'} not in the set: {info.skipped[0].source}/{info.skipped[0].clip} {info.skipped[0].reason}"
+        text = f"{count} clip{'' if count == 1 else 's'} that the recipe selects {'is' if count == 1 else 'are'} not in the set: {info.skipped[0].source}/{info.skipped[0].clip}: {info.skipped[0].reason}"
         found.append(_concern("skipped", "note", text + ("" if count == 1 else ", and others.")))
     lossy = sorted({one.name for one in clips if one.facts is not None and one.facts.pristine == "no"})
     if lossy:

@@ -113,7 +113,7 @@ def measure_set(path: SetPlace, *, progress: Progress | None = None) -> Measures
     progress = progress or Silent()
     folder = folder_of(path)
     info = read_set(folder)
-    kept = _read(folder / MEASURES_NAME, info.content_digest, info.rows)
+    kept = known_measures(folder)
     if kept is not None:
         return kept
     measures = _measure(path, read_index(path), progress)
@@ -121,6 +121,17 @@ def measure_set(path: SetPlace, *, progress: Progress | None = None) -> Measures
         with suppress(OSError):  # a full or read-only disk: the numbers are known all the same
             _write(folder / MEASURES_NAME, info.content_digest, measures)
     return measures
+
+
+def known_measures(path: SetPlace) -> Measures | None:
+    """Return what an earlier ``measure_set`` left beside a set; None where nothing is, or it is of another content.
+
+    Raises:
+        ShardError: There is no set.
+    """
+    folder = folder_of(path)
+    info = read_set(folder)
+    return _read(folder / MEASURES_NAME, info.content_digest, info.rows)
 
 
 def _read(file: Path, digest: str, rows: int) -> Measures | None:

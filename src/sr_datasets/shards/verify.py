@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from sr_datasets.shards.sets import (
     read_set,
     write_index_file,
 )
+
+_MOST_LISTED = 10
 
 
 def verify_set(set_dir: Path) -> list[str]:
@@ -64,6 +67,26 @@ def verify_set(set_dir: Path) -> list[str]:
     if sum(shard.rows for shard in info.shards) != info.rows:
         problems.append(f"{set_dir / SET_NAME}: {info.rows} rows, its shards have another sum")
     return problems
+
+
+def require_whole(set_dir: Path) -> SetInfo:
+    """Prove a whole set and return its description.
+
+    Raises:
+        ShardError: The folder is not a finished set, or is damaged; the message names each file with what is wrong.
+    """
+    if problems := verify_set(set_dir):
+        raise damage_error(str(set_dir), problems)
+    return read_set(set_dir)
+
+
+def damage_error(shown: str, problems: Sequence[str]) -> ShardError:
+    """Return the error of a set of which something is wrong."""
+    more = f"\n  and {len(problems) - _MOST_LISTED} more" if len(problems) > _MOST_LISTED else ""
+    listed = "\n  ".join(problems[:_MOST_LISTED])
+    return ShardError(
+        f"{shown} is damaged:\n  {listed}{more}\nRun the same sr-data build-pairs again, or copy these files again."
+    )
 
 
 def _other_line(set_dir: Path, said: ShardInfo) -> list[str]:
