@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def inspect_command(
     place: Annotated[
         str,
-        typer.Argument(metavar="PATH", help="Folder of a shard set, or an address such as s3://bucket/set."),
+        typer.Argument(
+            metavar="PATH",
+            help="Folder of a shard set, or its address (s3://bucket/set); a model, or the folder of its run.",
+        ),
     ],
     where: Annotated[
         str | None,
@@ -70,7 +73,7 @@ def inspect_command(
     manifest: ManifestOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Say what a shard set holds, whether its files are whole, and what is in its pictures.
+    """Say what a shard set holds, whether its files are whole, and what is in its pictures; or how a model was made.
 
     \b
     Examples:
@@ -83,6 +86,7 @@ def inspect_command(
       sr-data inspect shards/ --against older/
       sr-data inspect shards/ --rederive
       sr-data inspect s3://bucket/set --verify
+      sr-data inspect model/
       sr-data inspect s3://bucket/set --sheet 24 --png sheet.png
     """
     asked = {
@@ -94,6 +98,13 @@ def inspect_command(
         "--rederive": rederive,
     }
     _check_options(asked, png=png, pixels=pixels, audit=audit, where=where, split=split)
+    if _is_model(place):
+        from sr_datasets.espcn.describe import describe_model
+
+        if any(asked.values()) or where is not None or split is not None or verify:
+            raise typer.BadParameter("a model is described: the other options are for shard sets")
+        _print(describe_model(Path(place)), as_json=as_json)
+        return
     if not any(asked.values()) and where is None and split is None:
         from sr_datasets.inspect import inspect_set
 
@@ -131,6 +142,16 @@ def _here(path: "SetPlace", option: str) -> Path:
             param_hint=option,
         )
     return path
+
+
+def _is_model(place: str) -> bool:
+    # Shard sets are looked at without torch, so that model files are recognised here.
+    if "://" in place:
+        return False
+    path = Path(place)
+    if path.is_dir():
+        return (path / "model.safetensors").exists() and not (path / "sr-data.json").exists()
+    return path.suffix in (".safetensors", ".pt", ".pth", ".ckpt") and path.exists()
 
 
 def _check_options(

@@ -175,10 +175,10 @@ def copy_into(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path
             target.copy_(tensors[name])
 
 
-def plain(text: str) -> str:
+def plain(text: str, *, longest: int = _LONGEST) -> str:
     """Return text of a file of unknown origin as a terminal may show it: one short line, no control characters."""
     shown = "".join(each if each.isprintable() else "?" for each in text)
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+    return shown if len(shown) <= longest else f"{shown[:longest]}..."
 
 
 def _kind_of(tensor: Tensor) -> str:

@@ -111,7 +111,7 @@ class TensorBoard(contextlib.AbstractContextManager["TensorBoard"]):
             sr = model(lr).clamp(0, 1)
         frame = lr[:, lr.shape[1] // 2] if lr.ndim == 5 else lr
         large = F.interpolate(frame, size=hr.shape[-2:], mode="nearest")
-        self._writer.add_images("lr, sr, hr", torch.cat([large, sr, hr], dim=-1).cpu(), step)
+        self._writer.add_images("patches", torch.cat([large, sr, hr], dim=-1).cpu(), step)
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
