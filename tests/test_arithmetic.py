@@ -423,7 +423,7 @@ def test_the_command_says_the_same_as_json_and_draws_the_overlap(tmp_path: Path)
 
 
 @pytest.mark.torch
-def test_the_command_reads_model_files_and_presets(tmp_path: Path):
+def test_the_command_reads_model_files_and_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("torch", reason="needs the torch extra")
     from sr_datasets.espcn.checkpoint import Header, save_model
     from sr_datasets.espcn.config import EspcnConfig

@@ -92,11 +92,12 @@ def _find(
     """
     from sr_datasets.arithmetic import espcn_stack, parse_stack
 
-    if Path(model).exists():
+    path = Path(model)
+    # A folder that is called as a preset is, and holds no model, is not what `espcn --scale 3` means.
+    if path.is_file() or (path.is_dir() and (scale is None or (path / "model.safetensors").exists())):
         from sr_datasets.espcn.checkpoint import MODEL_NAME, read_header
 
         _refuse(options, channels, "a file says them itself")
-        path = Path(model)
         config = read_header(path / MODEL_NAME if path.is_dir() else path).model
     elif ":" in model or " " in model or re.search(r"[a-z]\d+$", model):
         _refuse(options, None, "the layers say them themselves")
@@ -117,7 +118,7 @@ def _find(
         upsampling=config.upsampling,
         activation=config.activation,
     )
-    return f"{Path(model).name} x{config.scale}", stack
+    return f"{path.name} x{config.scale}", stack
 
 
 def _refuse(options: dict[str, int | str], channels: int | None, why: str) -> None:
