@@ -319,7 +319,7 @@ def test_what_cannot_be_scored_is_named(tmp_path: Path):
         evaluate("bicubic", [small], protocol=Y_DOUBLE)
     with pytest.raises(ValueError, match="nothing to evaluate"):
         evaluate("bicubic", [], scale=3, protocol=Y_DOUBLE)
-    with pytest.raises(ModelError, match="bicubik is not there"):
+    with pytest.raises(ModelError, match="bicubik is neither a file"):
         evaluate("bicubik", [small], protocol=Y_DOUBLE)
 
 
@@ -335,3 +335,116 @@ def test_scoring_leaves_no_gradients(tmp_path: Path):
 
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_a_network_of_rgb_is_scored_on_the_paths_that_have_rgb(tmp_path: Path):
+    picture = smooth_picture(48, 64)
+    path = write_png(tmp_path / "a.png", picture)
+    gray = write_png(tmp_path / "gray.png", smooth_picture(48, 64, planes=1))
+    model = Espcn(EspcnConfig(scale=2, colors=3, residual="nearest", last_gain=0.0))
+
+    report = evaluate(model, [path], protocol=RGB)
+
+    lr = _whole(resize_bicubic(picture.astype(float), 24, 64))
+    lr = _whole(resize_bicubic(lr, 24, 32))
+    inside = np.s_[:, 2:-2, 2:-2]
+    wanted = psnr(np.kron(lr, np.ones((1, 2, 2)))[inside], picture[inside].astype(float))
+    assert report.mean.psnr == pytest.approx(wanted, abs=1e-6)
+    assert "The network makes R'G'B'" in report.to_text()
+    # Grey goes in as three equal planes, and repeats its pixels too.
+    luma = Espcn(EspcnConfig(scale=2, residual="nearest", last_gain=0.0))
+    for protocol in (Y_8BIT, VID4):
+        ours, theirs = (evaluate(each, [gray], protocol=protocol).mean.psnr for each in (model, luma))
+        assert ours == pytest.approx(theirs, abs=1e-3)
+    with pytest.raises(ModelError, match="y-double makes LR of luma alone"):
+        evaluate(model, [path], protocol=Y_DOUBLE)
+
+
+@pytest.mark.parametrize("frame_step", [1, 2])
+def test_a_network_of_several_frames_sees_the_lr_around_each_frame(tmp_path: Path, frame_step: int):
+    clip = [formula_planes("gray", 48, 40, 2 * index) for index in range(5)]
+    path = write_y4m(tmp_path / "clip.y4m", clip, "F25:1 Ip Cmono")
+    model = Espcn(preset("residual", scale=2, model={"last_gain": 1.0, "frames": 3}).model, seed=3)
+
+    report = evaluate(model, [path], protocol=Y_DOUBLE, frame_step=frame_step)
+
+    lrs = [resize_bicubic(planes[0][np.newaxis].astype(float), 20, 24) for planes in clip]
+    scores = []
+    for index in range(0, 5, frame_step):
+        window = np.stack([lrs[min(max(each, 0), 4)] for each in (index - 1, index, index + 1)])
+        sr = _whole(upscale_luma(model, window)[0])
+        scores.append(psnr(sr[2:-2, 2:-2], clip[index][0][2:-2, 2:-2].astype(float)))
+    assert report.mean.psnr == pytest.approx(np.mean(scores), abs=1e-4)
+    assert "sees 3 frames" in report.to_text()
+
+
+def test_printed_figures_stand_beside_ours_and_say_where_they_are_from(real_data: Path):
+    report = evaluate("bicubic", [real_data / "set5" / "GT"], scale=3, protocol=Y_DOUBLE)
+    other = evaluate("bicubic", [real_data / "set5" / "GT"], scale=3, protocol=Y_8BIT)
+
+    text = report.beside_published()
+    lines = text.splitlines()
+    assert lines[0] == "set5 x3, beside printed figures:"
+    assert any("32.55" in line and "ESPCN tanh, 91 images" in line and "*" not in line for line in lines)
+    assert ">  30.39  0.8682  bicubic (this run)" in lines
+    assert "table 1 (read)" in text
+    assert all(
+        "*" in line for line in other.beside_published().splitlines() if "ESPCN tanh, 91 images" in line
+    )
+    rows = report.to_json()["published"]["set5"]
+    assert {key: rows[2][key] for key in ("method", "psnr", "ssim")} == {
+        "method": "ESPCN tanh, 91 images",
+        "psnr": 32.55,
+        "ssim": None,
+    }
+
+
+def test_every_printed_figure_names_a_set_of_the_catalog_and_how_it_is_known():
+    from sr_datasets import catalog
+    from sr_datasets.espcn.published import published_rows
+
+    rows = published_rows()
+    assert len(rows) > 80
+    for name in {row.set for row in rows}:
+        assert catalog.select([name])
+    assert {row.mark for row in rows} == {"read", "measured"}
+    assert len({(row.set, row.scale, row.method, row.source) for row in rows}) == len(rows)
+
+
+def test_means_are_given_for_each_set_that_was_asked_for(tmp_path: Path):
+    for folder in ("one", "two"):
+        for index in range(2):
+            write_png(tmp_path / folder / f"{index}.png", smooth_picture(40, 40 + 8 * index, seed=index))
+
+    report = evaluate("bicubic", [tmp_path / "one", tmp_path / "two"], scale=2, protocol=Y_DOUBLE)
+
+    assert list(report.groups) == [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert all(score.psnr == pytest.approx(report.mean.psnr) for score in report.groups.values())
+
+
+def test_measures_of_others_say_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import sr_datasets.espcn.perceptual as perceptual
+
+    path = write_png(tmp_path / "a.png", smooth_picture(48, 64))
+    perceptual._ffmpeg.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ModelError, match="no ffmpeg is on PATH"):
+        evaluate("bicubic", [path], scale=2, protocol=RGB, extras=["vmaf"])
+    with pytest.raises(ModelError, match="take --protocol rgb"):
+        evaluate("bicubic", [path], scale=2, protocol=Y_DOUBLE, extras=["lpips"])
+
+    # An ffmpeg that has libvmaf, and writes what libvmaf writes.
+    fake = tmp_path / "ffmpeg"
+    fake.write_text(
+        "#!/bin/sh\n"
+        "case \"$*\" in *-filters*) echo ' .. libvmaf  VV->V  Calculate the VMAF';; *)\n"
+        "for word in $*; do case $word in libvmaf=*) log=${word##*log_path=};; esac; done\n"
+        'echo \'{"pooled_metrics": {"vmaf": {"mean": 91.5}}}\' > $log;; esac\n'
+    )
+    fake.chmod(0o755)
+    report = evaluate("bicubic", [path], scale=2, protocol=RGB, extras=["vmaf"])
+    perceptual._ffmpeg.cache_clear()
+
+    assert report.items[0].extras == {"vmaf": 91.5}
+    assert "VMAF" in report.to_text()
+    assert report.to_json()["items"][0]["vmaf"] == 91.5

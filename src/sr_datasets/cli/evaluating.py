@@ -94,20 +94,44 @@ def _one_of(text: str, known: tuple[_Word, ...], option: str) -> _Word:
 
 @app.command("evaluate")
 def evaluate_command(
-    model: Annotated[str, typer.Argument(help="A model file, the folder of a run, or bicubic.")],
     items: Annotated[
         list[str],
         typer.Argument(
-            metavar="ITEM...", help="Pictures, folders of them, videos; or selections: set5, vid4/calendar."
+            metavar="[MODEL|bicubic] ITEM...",
+            help="What is scored, if it is not --model: then pictures, folders of them, videos; or selections: set5, "
+            "vid4/calendar, xiph:espcn-8.",
         ),
     ],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help=f"{_MODEL_HELP} Default: those for --scale.", show_default=False),
+    ] = None,
     scale: Annotated[
         int | None, typer.Option("--scale", help="HR-to-LR ratio: 2, 3, 4 or 8; a model knows its own.")
     ] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="y-double, y-8bit, vid4 or rgb.")] = "y-double",
+    border: Annotated[
+        int | None,
+        typer.Option("--border", min=0, help="HR pixels left out on each side, if not the protocol's."),
+    ] = None,
+    skip_ends: Annotated[
+        int | None, typer.Option("--skip-ends", min=0, help="Frames left out at each end of a clip.")
+    ] = None,
+    ssim: Annotated[
+        str | None, typer.Option("--ssim", help="gaussian11, or uniform7 as VESPCN's tables seem to have.")
+    ] = None,
     frame_step: Annotated[
         int, typer.Option("--frame-step", min=1, help="Score every n-th frame of clips.")
     ] = 1,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Print the figures of others beside ours, each with its source."),
+    ] = False,
+    vmaf: Annotated[bool, typer.Option("--vmaf", help="Also VMAF, by an ffmpeg with libvmaf.")] = False,
+    lpips: Annotated[
+        bool, typer.Option("--lpips", help="Also LPIPS, by its package; needs --protocol rgb.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -116,31 +140,64 @@ def evaluate_command(
     \b
     Examples:
       sr-data evaluate bicubic set5 --scale 3
+      sr-data evaluate set5 --scale 3 --published
       sr-data evaluate model/ set5 vid4/calendar --protocol y-double
     """
     import json
+    from dataclasses import replace
 
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.espcn.evaluate import SCALES, evaluate
-    from sr_datasets.metrics import find_protocol
+    from sr_datasets.espcn.evaluate import BICUBIC, SCALES, evaluate
+    from sr_datasets.espcn.pretrained import is_model, pretrained_name
+    from sr_datasets.metrics import SsimWindow, find_protocol
     from sr_datasets.store import Store
 
     try:
         convention = find_protocol(protocol)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--protocol") from error
-    if model == "bicubic" and scale is None:
-        raise typer.BadParameter("bicubic needs a scale: 2, 3, 4 or 8", param_hint="--scale")
+    windows: tuple[SsimWindow, ...] = get_args(SsimWindow)
+    own = replace(
+        convention,
+        border=convention.border if border is None else border,
+        skip_ends=convention.skip_ends if skip_ends is None else skip_ends,
+        ssim_window=convention.ssim_window if ssim is None else _one_of(ssim, windows, "--ssim"),
+    )
+    if own != convention:
+        convention = replace(own, name=f"{convention.name}, changed")
     if scale is not None and scale not in SCALES:
         raise typer.BadParameter(f"{scale} is not 2, 3, 4 or 8", param_hint="--scale")
+    method, what = model, items
+    if method is None and (items[0] == BICUBIC or is_model(items[0])):
+        method, what = items[0], items[1:]
+    if not what:
+        raise typer.BadParameter(
+            "name what is to be scored: pictures, folders, videos, or selections such as set5"
+        )
+    if scale is None and method in (None, BICUBIC):
+        who = (
+            "bicubic needs a scale"
+            if method
+            else "without a model, --scale says which weights of the package"
+        )
+        raise typer.BadParameter(f"{who}: 2, 3, 4 or 8", param_hint="--scale")
+    if method is None:
+        method = pretrained_name(scale or 0)
+    devices: tuple[Device, ...] = get_args(Device)
+    extras: list[Literal["vmaf", "lpips"]] = ["vmaf"] if vmaf else []
+    if lpips:
+        extras.append("lpips")
     with progress_on_stderr() as progress:
         report = evaluate(
-            model,
-            items,
+            method,
+            what,
             protocol=convention,
             scale=scale,
             store=Store(store),
             frame_step=frame_step,
+            device=_one_of(device, devices, "--device"),
+            extras=extras,
             progress=progress,
         )
-    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+    text = report.to_text() + (f"\n\n{report.beside_published()}" if published else "")
+    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else text)

@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import Field
 
 from sr_datasets.errors import ModelError, nearest_names
-from sr_datasets.espcn.checkpoint import Header, load_model
+from sr_datasets.espcn.checkpoint import MODEL_NAME, Header, load_model
 from sr_datasets.espcn.model import Espcn
 from sr_datasets.files import sha256_of
 from sr_datasets.models import Model
@@ -95,6 +95,12 @@ def pretrained_name(scale: int) -> str:
     raise ModelError(
         f"no weights for x{scale} come with sr-datasets, only for {known}. Train a model (sr-data train) and name it."
     )
+
+
+def is_model(text: str) -> bool:
+    """Tell whether a word names a model: weights of the package, a file of weights, or the folder of a run."""
+    path = Path(text)
+    return text in pretrained() or path.suffix == ".safetensors" or (path / MODEL_NAME).is_file()
 
 
 def open_model(model: str | Path) -> tuple[str, Espcn, Header]:
