@@ -105,6 +105,18 @@ def test_a_set_is_described_on_80_columns_however_long_its_names_are(tmp_path: P
     assert "what its clips oblige to (sr-data show SOURCE has the licences)" in lines
 
 
+def test_rows_that_fit_are_listed_on_80_columns_too(tmp_path: Path):
+    path = varied(tmp_path / "set")
+
+    for condition in ("row < 9", "si > 0 and psnr < 90", "si >= 0 and psnr < 90 and luma > 1"):
+        text = run(path, "--where", condition)[1]
+        assert max(map(len, text.splitlines())) <= 80
+    assert "netfl...ge/x2" in text
+    text = run(path, "--row", "0")[1]
+    assert max(map(len, text.splitlines())) <= 80
+    assert "{'kind': 'bicubic'}" in text
+
+
 def test_what_was_measured_before_is_told_without_reading_pixels_again(tmp_path: Path):
     rows = make_rows("same", 3)
     path = one_shard(tmp_path / "set", [replace(row, hr=rows[0].hr, lr=rows[0].lr) for row in rows])

@@ -190,6 +190,7 @@ def _row(path: "SetPlace", name: str, png: Path | None, split: str | None, *, as
     import json
 
     from sr_datasets.inspect import describe_row, mark_of_row, number_of_row
+    from sr_datasets.inspect.described import text_of_facts
 
     number = number_of_row(path, name, split=split)
     facts = describe_row(path, number, split=split)
@@ -200,8 +201,7 @@ def _row(path: "SetPlace", name: str, png: Path | None, split: str | None, *, as
     if as_json:
         typer.echo(json.dumps(facts, indent=1))
         return
-    width = max(len(name) for name in facts)
-    typer.echo("\n".join(f"{name.ljust(width)}  {value}" for name, value in facts.items()))
+    typer.echo(text_of_facts(facts))
     if png is not None:
         typer.echo(f"picture: {png}")
 

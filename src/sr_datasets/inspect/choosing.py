@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sr_datasets.errors import ShardError
+from sr_datasets.inspect.described import COLUMNS, elided
 from sr_datasets.inspect.measuring import COMPUTED, Measures, measure_set
 from sr_datasets.inspect.rows import read_index
 from sr_datasets.progress import Progress
@@ -18,6 +19,7 @@ from sr_datasets.shards.where import parse_where
 
 SHOWN_ROWS = 20
 """Rows of a choice that are printed."""
+_LEAST_ID = 13
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +78,7 @@ class Choice:
         }
 
     def to_text(self, *, most: int = SHOWN_ROWS) -> str:
-        """Return the choice as text of at most 80 columns where ids allow it.
+        """Return the choice as text of at most 80 columns, unless it computes four columns or more.
 
         Args:
             most: Rows that are listed.
@@ -92,13 +94,14 @@ class Choice:
             )
         if not rows:
             return "\n".join(lines)
-        ids = max(len(row["sample_id"]) for row in rows[:most])
+        room = max(_LEAST_ID, COLUMNS - 37 - 10 * len(self.computed))
+        ids = min(room, max(len(row["sample_id"]) for row in rows[:most]))
         numbers = "".join(f"{name:>10}" for name in self.computed)
         lines += ["", f"{'number':>7}  {'id':{ids}}  {'split':8}{'frame':>6}{'top':>6}{'left':>6}{numbers}"]
         for row in rows[:most]:
             values = "".join(f"{_cell(row[name]):>10}" for name in self.computed)
             lines.append(
-                f"{row['number']:>7}  {row['sample_id']:{ids}}  {row['split']:8}{row['frame_indices'][0]:>6}"
+                f"{row['number']:>7}  {elided(row['sample_id'], ids):{ids}}  {elided(row['split'], 7):8}{row['frame_indices'][0]:>6}"
                 f"{row['top']:>6}{row['left']:>6}{values}"
             )
         if len(rows) > most:

@@ -1,7 +1,7 @@
 """A set in a terminal of 80 columns."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sr_datasets.files import human_bytes
@@ -56,6 +56,18 @@ def text_of(report: "SetReport") -> str:
             *_duties(report),
         ]
     )
+
+
+def text_of_facts(facts: Mapping[str, Any]) -> str:
+    """Return names with their values as two columns; a value that is too long goes on below itself."""
+    width = max(map(len, facts)) + 2
+    room = COLUMNS - width
+    lines = []
+    for name, value in facts.items():
+        parts = textwrap.wrap(str(value), room, break_on_hyphens=False) or [""]
+        labels = [name, *[""] * (len(parts) - 1)]
+        lines += [f"{label:{width}}{part}".rstrip() for label, part in zip(labels, parts, strict=True)]
+    return "\n".join(lines)
 
 
 def elided(text: str, room: int) -> str:
