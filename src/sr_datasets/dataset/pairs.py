@@ -1,5 +1,6 @@
 """``PairDataset``: HR-LR patch pairs of a shard set as torch tensors, at the speed of memory."""
 
+import hashlib
 import json
 import math
 import zlib
@@ -18,6 +19,7 @@ from torch.utils.data import Dataset, default_collate, get_worker_info
 from sr_datasets.dataset.augment import Augmentation
 from sr_datasets.dataset.facts import RowFacts
 from sr_datasets.dataset.fresh import FACTS, FreshLr
+from sr_datasets.dataset.handing import hands_over, shared_tensor
 from sr_datasets.dataset.memory import check_fits
 from sr_datasets.dataset.numbered import SampleRow, sample_numbers
 from sr_datasets.errors import SelectionError, ShardError
@@ -38,6 +40,8 @@ Many: TypeAlias = Sequence[int] | npt.NDArray[Any] | Tensor | slice
 SAMPLE_NUMBER: Final = "sample_number"
 """The column that says which sample of the run a row is; no column of the set."""
 _ROWS_AT_ONCE = 4096
+_DTYPES: Final = {1: torch.uint8, 2: torch.uint16}
+"""Of samples that take so many bytes."""
 
 
 class PairDataset(Dataset[Sample]):
@@ -70,7 +74,7 @@ class PairDataset(Dataset[Sample]):
         self,
         path: "str | PathLike[str] | RemoteSet",
         *,
-        split: str = "train",
+        split: str | None = "train",
         columns: Sequence[str] = (),
         where: str | None = None,
         transform: Callable[[Sample], Sample] | Augmentation | None = None,
@@ -85,14 +89,14 @@ class PairDataset(Dataset[Sample]):
             path: Folder that ``sr-data build-pairs`` wrote; also a folder of shards, or one shard. A set behind an
                 address, such as ``s3://bucket/set``, is read by row group (docs/sharing.md); a ``RemoteSet`` says how much
                 of it is kept here.
-            split: Which split to hand out.
+            split: Which split to hand out; None for the rows of all splits.
             columns: What else to hand out of each row, such as ``source`` or ``frame_indices`` (``docs/shards.md``), and
                 ``sample_number``. Numbers become int64 or float64 tensors in batches, texts lists.
             where: Hand out only rows that fit a condition on those columns, such as ``"source = 'xiph' and top > 8"``.
             transform: Called with each sample after all else; what it returns is handed out. For a batch it is called
                 per row, and the rows are stacked; an ``Augmentation`` takes the whole batch, and samples' numbers.
-            dtype: Type to convert pixels to, such as ``torch.float32``; numbers keep their values (0 to 255).
-                The stored type when left out.
+            dtype: Type to convert pixels to, such as ``torch.float32``; numbers keep their values (0 to 255), and a type
+                that cannot hold them all is refused. The stored type when left out.
             device: Where to put the pixels, before they are converted. Not in worker processes of a ``DataLoader``.
             keys: What LR and HR are called, such as ``("lq", "gt")``.
             degrade: How to make LR of a set that keeps none (``degradation: none``), as in a recipe or, to say the
@@ -102,8 +106,14 @@ class PairDataset(Dataset[Sample]):
             ShardError: There is no such set, split or column (the message lists what there is), or LR cannot be made
                 of it as ``degrade`` says.
             SelectionError: ``where`` is no condition, names no column, or fits no row.
-            ValueError: An argument is out of range.
+            ValueError: An argument is out of range, or ``dtype`` does not hold every sample as it is.
         """
+        if isinstance(columns, str):
+            raise ValueError(f"columns is a list of names: columns=({columns!r},), not columns={columns!r}")
+        if isinstance(keys, str) or len(keys) != 2:
+            raise ValueError(f'keys is what LR and HR are called, such as ("lq", "gt"), not {keys!r}')
+        if dtype is not None and not isinstance(dtype, torch.dtype):
+            raise ValueError(f"dtype is a type of torch, such as torch.float32, not {dtype!r}")
         remote = _remote_of(path)
         self.path = Path(cast("str | PathLike[str]", path)) if remote is None else remote.folder
         self._shown = str(path) if remote is None else str(remote)
@@ -111,7 +121,7 @@ class PairDataset(Dataset[Sample]):
         self.columns = tuple(columns)
         self.where = where
         self.dtype = dtype
-        self.device = torch.device(device) if device is not None else None
+        self.device = _device(device)
         self.transform = transform
         self.keys = (keys[0], keys[1])
         if degrade is None or isinstance(degrade, FreshLr):
@@ -122,6 +132,7 @@ class PairDataset(Dataset[Sample]):
         if len({*self.keys, *self.columns}) != 2 + len(self.columns):
             raise ValueError(f"keys {self.keys} and columns {self.columns} must have different names")
         found = load_index(self.path, split)
+        self._digest = found.digest
         self._rows = MappedRows(
             found.paths,
             found.shard_of_group,
@@ -135,12 +146,25 @@ class PairDataset(Dataset[Sample]):
         self._wanted = tuple(wanted)
         self._pick(self._rows_that_fit(where) if where is not None else None)
         converts = dtype is not None or device is not None or transform is not None
-        self._plain = not converts and not self.columns and self.degrade is None
+        self._unchanged = not converts and self.degrade is None
+        self._plain = self._unchanged and not self.columns
         self._check_kinds()
+        self._check_dtype()
 
     def _rows_that_fit(self, text: str) -> npt.NDArray[np.bool_]:
         where = parse_where(text)
-        where.check_columns(fact_names(self.path, self.split))
+        names = fact_names(self.path, self.split)
+        if not set(where.columns) <= set(names):
+            from sr_datasets.inspect.measuring import (
+                COMPUTED,
+            )  # measuring loads much that loading does not need
+
+            if measured := [name for name in where.columns if name in COMPUTED]:
+                raise SelectionError(
+                    f"where {text!r}: {', '.join(measured)} is measured from pixels, by `sr-data inspect --where` alone. "
+                    f"Choose by columns of the index: {', '.join(names)}."
+                )
+            where.check_columns(names)
         mask = where.mask(read_facts(self.path, self.split, where.columns))
         if not mask.any():
             raise SelectionError(
@@ -165,6 +189,20 @@ class PairDataset(Dataset[Sample]):
                 )
             if isinstance(self.transform, Augmentation):
                 self.transform.check_color(kind["color"])
+
+    def _check_dtype(self) -> None:
+        """Refuse a type that would change samples: 10 bits do not fit in uint8, nor 255 in int8."""
+        if self.dtype is None:
+            return
+        depths = read_facts(self.path, self.split, ["bit_depth"])
+        if self._picked is not None:
+            depths = depths.take(arrow_numbers(self._picked))
+        depth = max(depths.column("bit_depth").unique().to_pylist(), default=8)
+        if (1 << depth) - 1 > _greatest_exact(self.dtype):
+            raise ValueError(
+                f"{self!r}: {self.dtype} does not hold samples of {depth} bits (0 to {(1 << depth) - 1}) as they are. "
+                "Use torch.float32, or leave dtype out and convert in the loop."
+            )
 
     def _pick(self, mask: npt.NDArray[np.bool_] | None) -> None:
         self._picked = None if mask is None else np.flatnonzero(mask)
@@ -253,6 +291,12 @@ class PairDataset(Dataset[Sample]):
         Workers know what was said before they were started. With ``ResumableSampler`` this changes nothing.
         """
         self.epoch = epoch
+
+    @property
+    def rows_digest(self) -> str:
+        """SHA-256 that tells these rows, in this order, from others: the set's content digest, the split, ``where``."""
+        picked = b"" if self._picked is None else self._picked.astype("<i8").tobytes()
+        return hashlib.sha256(self._digest.encode() + picked).hexdigest()
 
     @property
     def rows_of_group(self) -> npt.NDArray[np.int64]:
@@ -346,7 +390,7 @@ class PairDataset(Dataset[Sample]):
         rows = self._numbers(index)
         stored, numbers = self._stored(rows), self._samples(rows, index)
         if self._plain:
-            return _sample(*self._rows.batch(stored), self.keys)
+            return self._read(stored)
         augments = isinstance(self.transform, Augmentation)
         if self.transform is not None and not augments and rows.size:
             samples = [self._one(*pair) for pair in zip(stored.tolist(), numbers.tolist(), strict=True)]
@@ -361,7 +405,7 @@ class PairDataset(Dataset[Sample]):
     def _pixels(self, stored: npt.NDArray[np.int64], numbers: Sequence[int]) -> tuple[Sample, Sample]:
         """Return a batch as it is stored, or as it was degraded, and then what was drawn, where it was asked for."""
         if self.degrade is None or not stored.size:
-            return _sample(*self._rows.batch(stored), self.keys), {}
+            return self._read(stored), {}
         made = []
         _, windows = self._rows.batch(stored)
         for hr, row, number in zip(windows, stored.tolist(), numbers, strict=True):
@@ -371,6 +415,18 @@ class PairDataset(Dataset[Sample]):
         return _sample(np.stack(lr), np.stack(hr), self.keys), {
             name: [fact[name] for fact in facts] for name in ("drawn", "degradation") if name in self.columns
         }
+
+    def _read(self, stored: npt.NDArray[np.int64]) -> Sample:
+        """Return a batch as it is stored; a worker's, where nothing is made of it, in memory that it hands over."""
+        if self._unchanged and hands_over() and (found := self._rows.pieces(stored)) is not None:
+            lr, hr, shape = found
+            each = ((self.keys[0], lr, shape.lr), (self.keys[1], hr, shape.hr))
+            return {
+                name: shared_tensor(rows, (len(rows), *dims), _DTYPES[shape.dtype.itemsize])
+                for name, rows, dims in each
+                if dims[-1]
+            }
+        return _sample(*self._rows.batch(stored), self.keys)
 
     def _made(self, drawn: str) -> dict[str, str]:
         """Return what the columns say of LR that was made here."""
@@ -446,6 +502,21 @@ class PairDataset(Dataset[Sample]):
         if index < -self._num_rows:
             raise IndexError(f"{self!r}: there is no row {index}")
         return index + self._num_rows
+
+
+def _device(name: torch.device | str | None) -> torch.device | None:
+    try:
+        return None if name is None else torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device is one of torch's, such as 'cuda' or 'cuda:0', not {name!r}") from error
+
+
+def _greatest_exact(dtype: torch.dtype) -> int:
+    """Return up to which number a type holds every whole number from 0; nothing of types that are no real numbers."""
+    if dtype is torch.bool or dtype.is_complex:
+        return 0
+    # eps is the step above 1.0: whole numbers are exact up to 2 / eps.
+    return int(2 / torch.finfo(dtype).eps) if dtype.is_floating_point else torch.iinfo(dtype).max
 
 
 def _remote_of(path: "str | PathLike[str] | RemoteSet") -> "RemoteSet | None":

@@ -174,6 +174,37 @@ class MappedRows:
             IndexError: There is no such row.
             ShardError: A shard is missing, truncated or altered, or the rows have several shapes.
         """
+        found = self._located(rows)
+        if isinstance(found, Shape):
+            return self._read_batch(rows, found)
+        (one, _, lr_all, hr_all), shape, lr_at, hr_at = found
+        lr, hr = lr_all[lr_at], hr_all[hr_at]
+        if one.wide:
+            lr, hr = lr.view("<u2"), hr.view("<u2")
+        return lr.reshape(len(rows), *shape.lr), hr.reshape(len(rows), *shape.hr)
+
+    def pieces(self, rows: npt.NDArray[np.int64]) -> tuple[list[_Bytes], list[_Bytes], Shape] | None:
+        """Return each row's ``lr`` and ``hr`` as bytes in the mapped files, uncopied, and the one shape of the rows.
+
+        Lengths are checked as ``batch`` does. None when the rows are not mapped, or none is named.
+
+        Args:
+            rows: As ``batch`` takes them.
+
+        Raises:
+            IndexError: There is no such row.
+            ShardError: As ``batch``.
+        """
+        found = self._located(rows)
+        if isinstance(found, Shape):
+            return None
+        (_, _, lr, hr), shape, lr_at, hr_at = found
+        return [lr[at] for at in lr_at.tolist()], [hr[at] for at in hr_at.tolist()], shape
+
+    def _located(
+        self, rows: npt.NDArray[np.int64]
+    ) -> tuple[_Kind, Shape, npt.NDArray[np.int64], npt.NDArray[np.int64]] | Shape:
+        """Return where the values of rows lie in their kind's views, lengths checked; the shape alone if not mapped."""
         self._check(rows)
         lr_at = self._lr[rows]
         number = 0
@@ -184,10 +215,11 @@ class MappedRows:
             number = self._shapes.index(shape)
             lr_at = self._lr[rows]
             if not rows.size or self._kinds is None or lr_at.min() <= 0:
-                return self._read_batch(rows, shape)
+                return shape
         kinds = self._kinds
         assert kinds is not None
-        one, lengths, lr_all, hr_all = kinds[number]
+        kind = kinds[number]
+        one, lengths, _, _ = kind
         lr_at -= one.base
         hr_at = self._hr[rows]
         hr_at -= one.base
@@ -195,11 +227,7 @@ class MappedRows:
         wrong |= lengths[hr_at - PREFIX_BYTES] != one.hr_size
         if np.count_nonzero(wrong):
             self._complain(int(rows[np.argmax(wrong)]))
-        lr, hr = lr_all[lr_at], hr_all[hr_at]
-        if one.wide:
-            lr, hr = lr.view("<u2"), hr.view("<u2")
-        shape = self._shapes[number]
-        return lr.reshape(len(rows), *shape.lr), hr.reshape(len(rows), *shape.hr)
+        return kind, self._shapes[number], lr_at, hr_at
 
     def row(self, row: int) -> dict[str, Any]:
         """Return a row without its pixels.

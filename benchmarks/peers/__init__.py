@@ -1,0 +1,1 @@
+"""What the loading benchmarks compare with: the storages and loaders that people use for patch pairs."""
