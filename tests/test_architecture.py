@@ -33,6 +33,9 @@ ORDER = {
 HEAVY = {
     "torch": {"dataset", "espcn"},
     "safetensors": {"espcn"},
+    "onnx": {"espcn"},
+    "onnxruntime": {"espcn"},
+    "lpips": {"espcn"},
     "requests": {"fetch"},
     "yt_dlp": {"fetch"},
     "av": {"video", "degrade"},

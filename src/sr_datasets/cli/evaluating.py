@@ -1,5 +1,6 @@
 """Commands that use a network: ``evaluate``, ``upscale``, ``export``."""
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar, get_args
 
 import typer
@@ -201,3 +202,28 @@ def evaluate_command(
         )
     text = report.to_text() + (f"\n\n{report.beside_published()}" if published else "")
     typer.echo(json.dumps(report.to_json(), indent=1) if as_json else text)
+
+
+@app.command("export")
+def export_command(
+    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
+    out: Annotated[Path, typer.Argument(help="A file that ends in .onnx or .safetensors.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a network for other programs: ONNX, checked in onnxruntime, or safetensors.
+
+    \b
+    Examples:
+      sr-data export espcn-x3 espcn-x3.onnx
+      sr-data export model/ plain.safetensors
+    """
+    import json
+
+    from sr_datasets.espcn.export import export
+    from sr_datasets.espcn.pretrained import open_model
+
+    if out.suffix.lower() not in (".onnx", ".safetensors"):
+        raise typer.BadParameter(f"{out} does not end in .onnx or .safetensors", param_hint="OUT")
+    _, network, header = open_model(model)
+    report = export(network, header, out)
+    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
