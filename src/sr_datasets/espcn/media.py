@@ -14,7 +14,7 @@ from sr_datasets.espcn.upscale import Pending, Upscaler
 from sr_datasets.files import atomic_path, disk_errors
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.progress import Progress, Silent
-from sr_datasets.video import Plane, open_clip, probe
+from sr_datasets.video import Frame, Plane, open_clip, probe
 from sr_datasets.video.pictures import SUFFIXES, frame_paths, is_picture
 from sr_datasets.video.streamed import FrameStream, Y4mStream, open_stream
 from sr_datasets.video.writing import (
@@ -189,7 +189,7 @@ def _upscale_video(
         bar = opened.enter_context(progress.bar("upscale", total=stream.expected_frames, unit="frames"))
         started, count, stamps = time.perf_counter(), 0, _Stamps()
         batch = upscaler.batch_of(info.height, info.width)
-        for pts, planes in _frames(stream, info, upscaler, batch):
+        for pts, planes in enlarged_frames(stream, info, upscaler, batch):
             writer.write(planes, pts)
             stamps.see(pts)
             count += 1
@@ -210,8 +210,8 @@ def _enlarged(info: VideoInfo, scale: int) -> VideoInfo:
     return info.model_copy(update={"width": info.width * scale, "height": info.height * scale})
 
 
-def _frames(
-    stream: FrameStream, info: VideoInfo, upscaler: Upscaler, batch: int
+def enlarged_frames(
+    stream: Iterable[Frame], info: VideoInfo, upscaler: Upscaler, batch: int
 ) -> Iterator[tuple[int, tuple[Plane, ...]]]:
     """Yield the time stamp and the planes of each enlarged frame; some are under way while others are read."""
     stamps: deque[int] = deque()
