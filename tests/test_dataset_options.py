@@ -233,3 +233,80 @@ def test_what_a_parent_opened_leaves_no_threads_to_be_forked(tmp_path: Path) -> 
     )
     before, after = json.loads(done.stdout)
     assert after == before
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype", "holds"),
+    [
+        (8, torch.uint8, True),
+        (8, torch.bfloat16, True),
+        (8, torch.int8, False),
+        (8, torch.bool, False),
+        (10, torch.uint8, False),
+        (10, torch.bfloat16, False),
+        (10, torch.float16, True),
+        (10, torch.int16, True),
+        (12, torch.float16, False),
+        (16, torch.int16, False),
+        (16, torch.float32, True),
+    ],
+)
+def test_a_type_that_would_change_samples_is_refused(
+    tmp_path: Path, bits: int, dtype: torch.dtype, holds: bool
+) -> None:
+    rows = make_rows("c0", 3, bit_depth=bits)
+    write_set(tmp_path, {"train-00000-of-00001.parquet": [rows]})
+    if holds:
+        found = PairDataset(tmp_path, dtype=dtype)[:]["hr"]
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found.double().numpy(), np.stack([row.hr for row in rows]))
+    else:
+        with pytest.raises(ValueError, match=f"does not hold samples of {bits} bits"):
+            PairDataset(tmp_path, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"columns": "sample_id"}, r"columns=\('sample_id',\), not columns='sample_id'"),
+        ({"keys": ("lq",)}, r"what LR and HR are called"),
+        ({"keys": "ab"}, r"what LR and HR are called"),
+        ({"dtype": "float32"}, r"such as torch\.float32, not 'float32'"),
+        ({"device": "nope"}, r"not 'nope'"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused_at_once(
+    path: Path, options: dict[str, object], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        PairDataset(path, **options)  # type: ignore[arg-type]
+
+
+def test_what_only_inspect_measures_is_told_from_what_is_nowhere(path: Path) -> None:
+    with pytest.raises(
+        SelectionError, match=r"psnr, flat is measured from pixels, by `sr-data inspect --where`"
+    ):
+        PairDataset(path, where="psnr < 30 or flat = true")
+
+
+def test_all_splits_come_as_one_in_the_order_of_their_shards(tmp_path: Path) -> None:
+    splits = {name: make_rows(name, 3, split=name) for name in ("val", "train", "test")}
+    write_set(tmp_path, {f"{name}-00000-of-00001.parquet": [rows] for name, rows in splits.items()})
+    for place in (tmp_path, tmp_path / DATA_DIR):
+        ds = PairDataset(place, split=None, columns=("split",))
+        assert ds[:]["split"] == ["test"] * 3 + ["train"] * 3 + ["val"] * 3
+        np.testing.assert_array_equal(ds[4]["hr"].numpy(), splits["train"][1].hr)
+        assert len(PairDataset(place, split=None, where="split != 'val'")) == 6
+
+
+def test_a_state_of_other_rows_is_refused_though_there_are_as_many(tmp_path: Path) -> None:
+    write_set(tmp_path / "a", {"train-00000-of-00001.parquet": [make_rows("c0", 6)]})
+    write_set(tmp_path / "b", {"train-00000-of-00001.parquet": [make_rows("c1", 6)]})
+    state = ResumableSampler(PairDataset(tmp_path / "a", where="row < 3")).state_dict()
+    ResumableSampler(PairDataset(tmp_path / "a", where="row in (0, 1, 2)")).load_state_dict(state)
+    for other in (
+        PairDataset(tmp_path / "a", where="row >= 3"),
+        PairDataset(tmp_path / "b", where="row < 3"),
+    ):
+        with pytest.raises(ValueError, match="counts in another sequence: its rows is"):
+            ResumableSampler(other).load_state_dict(state)

@@ -11,6 +11,7 @@ from sr_datasets.build import build_pairs
 from sr_datasets.recipe import NoLr, UniformSampling
 
 pytest.importorskip("torch")
+from sr_datasets import PairDataset
 
 pytestmark = pytest.mark.torch
 PAGE = Path(__file__).parents[1] / "docs" / "loading.md"
@@ -33,5 +34,6 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
 
-    assert names["state"] == {"consumed": 64, "num_rows": 90, "seed": 0, "block": None}
+    rows = PairDataset("shards/").rows_digest
+    assert names["state"] == {"consumed": 64, "num_rows": 90, "seed": 0, "block": None, "rows": rows}
     assert names["batch"]["sample_number"].tolist() == list(range(48, 64))  # type: ignore[index]

@@ -212,7 +212,7 @@ def test_what_was_not_handed_out_cannot_be_consumed() -> None:
 
 def test_a_state_of_another_sequence_is_refused() -> None:
     state = ResumableSampler(10, seed=1).state_dict()
-    assert state == {"consumed": 0, "num_rows": 10, "seed": 1, "block": None}
+    assert state == {"consumed": 0, "num_rows": 10, "seed": 1, "block": None, "rows": None}
     with pytest.raises(ValueError, match="its seed is 1, here it is 2"):
         ResumableSampler(10, seed=2).load_state_dict(state)
     with pytest.raises(ValueError, match="its num_rows is 10, here it is 11"):

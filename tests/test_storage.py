@@ -283,3 +283,17 @@ def test_a_clip_whose_samples_png_cannot_hold_is_refused_before_anything_is_buil
 
     with pytest.raises(BuildError, match=r"made/clip\d has R'G'B' of 10 bits, and storage: png holds 8"):
         build_pairs(recipe, out_dir=tmp_path / "out", store=store)
+
+
+def test_shards_that_polars_wrote_again_are_read_alike(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    rows = make_rows("c0", 4)
+    shard = tmp_path / "shard.parquet"
+    write(shard, [rows], "raw")
+    for compression in ("uncompressed", "zstd"):
+        again = tmp_path / f"{compression}.parquet"
+        polars.read_parquet(shard).write_parquet(again, compression=compression)
+        reader = ShardReader(again)
+        for number, row in enumerate(rows):
+            for found, stored in zip(reader.pixels(number), (row.lr, row.hr), strict=True):
+                np.testing.assert_array_equal(found, stored)

@@ -170,3 +170,9 @@ def test_not_a_number_is_a_number_that_nothing_equals() -> None:
     table = pa.table({"motion": [math.nan, 1.0]})
 
     assert parse_where("motion = 1 or motion > 0").mask(table).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("text", "place"), [("not flat and row = 1", 10), ("split and row = 1", 7)])
+def test_a_word_in_the_wrong_place_is_found_there(text: str, place: int) -> None:
+    with pytest.raises(SelectionError, match=f"found 'and', at character {place}\\."):
+        parse_where(text)

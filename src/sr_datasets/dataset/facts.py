@@ -17,7 +17,7 @@ from sr_datasets.shards.index import arrow_numbers, fact_names, read_facts
 class RowFacts:
     """Columns of a split's rows, read at first touch in each process; pickles as names."""
 
-    def __init__(self, path: Path, split: str, columns: Iterable[str]) -> None:
+    def __init__(self, path: Path, split: str | None, columns: Iterable[str]) -> None:
         """Name the columns.
 
         Raises:

@@ -59,7 +59,7 @@ class ResumableSampler(Sampler[int]):
         """Begin at sample 0.
 
         Args:
-            dataset: A ``PairDataset``, or a number of rows.
+            dataset: A ``PairDataset``, or a number of rows (then states cannot tell other rows from these).
             seed: What the order is drawn from.
             block: Mix the rows of this many row groups at a time, which follow one another in a shuffled order of
                 row groups: for sets that are remote or larger than memory. All rows of an epoch when left out.
@@ -90,6 +90,7 @@ class ResumableSampler(Sampler[int]):
             self.order = BlockOrder(dataset.rows_of_group, seed=seed, block=block)
         self.num_samples = num_samples
         self.block = block
+        self._rows: str | None = getattr(dataset, "rows_digest", None)
         self._base = 0
         self._own = 0
         """Samples of this rank that were consumed since ``_base``."""
@@ -123,7 +124,7 @@ class ResumableSampler(Sampler[int]):
         self._own += count
 
     def state_dict(self) -> dict[str, Any]:
-        """Return ``consumed``, and which sequence it counts in. All ranks have the same at the same step."""
+        """Return ``consumed``, and which sequence it counts in: plain JSON values, the same in all ranks at a step."""
         return {"consumed": self.consumed, **self._sequence()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -201,8 +202,13 @@ class ResumableSampler(Sampler[int]):
             return None
         return max(0, -(-(self.num_samples - self._base - self.rank) // self.world_size))
 
-    def _sequence(self) -> dict[str, int | None]:
-        return {"num_rows": self.order.num_rows, "seed": self.order.seed, "block": self.block}
+    def _sequence(self) -> dict[str, int | str | None]:
+        return {
+            "num_rows": self.order.num_rows,
+            "seed": self.order.seed,
+            "block": self.block,
+            "rows": self._rows,
+        }
 
 
 class ResumableBatches(Sampler[list[int]]):

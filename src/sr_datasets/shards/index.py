@@ -1,6 +1,8 @@
 """Which rows a split has and in which row groups they lie, without a look at any pixel."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,10 +35,13 @@ class RowIndex:
     """For each row group its shard's place in ``paths``."""
     rows_of_group: npt.NDArray[np.int32]
     """For each row group how many rows it has."""
+    digest: str
+    """SHA-256 that tells these rows from those of another set or split: over the set's content digest; of shards
+    without a set, over their names and the sizes of their row groups."""
 
 
-def load_index(path: Path, split: str) -> RowIndex:
-    """Find the row groups of a split.
+def load_index(path: Path, split: str | None) -> RowIndex:
+    """Find the row groups of a split, or of every split (None).
 
     A finished set is read from ``sr-data.json`` and ``index.parquet`` alone, however many shards it
     has. Of a folder of nothing but shards, or of one shard, the footers are read.
@@ -55,13 +60,12 @@ def load_index(path: Path, split: str) -> RowIndex:
     return _of_footers(path, files, split)
 
 
-def _of_set(set_dir: Path, split: str) -> RowIndex:
+def _of_set(set_dir: Path, split: str | None) -> RowIndex:
     info = read_set(set_dir)
-    if split not in info.splits:
+    ours = [shard for shard in info.shards if shard.rows and split in (None, shard.split)]
+    if not info.splits if split is None else split not in info.splits:
         raise ShardError(_no_such_split(set_dir, split, info.splits))
-    shards = sorted(
-        (shard for shard in info.shards if shard.split == split and shard.rows), key=lambda shard: shard.name
-    )
+    shards = sorted(ours, key=lambda shard: shard.name)
     numbers = {shard.name: number for number, shard in enumerate(shards)}
     shard_of_group: list[int] = []
     rows_of_group: list[int] = []
@@ -73,6 +77,7 @@ def _of_set(set_dir: Path, split: str) -> RowIndex:
         paths=tuple(set_dir / DATA_DIR / shard.name for shard in shards),
         shard_of_group=np.array(shard_of_group, np.int32),
         rows_of_group=np.array(rows_of_group, np.int32),
+        digest=_digest("set", info.content_digest, split),
     )
     found = np.bincount(index.shard_of_group, index.rows_of_group, len(shards)).astype(np.int64)
     expected = np.array([shard.rows for shard in shards])
@@ -109,7 +114,7 @@ def kinds_of(set_dir: Path, split: str) -> list[dict[str, Any]]:
     return [dict(zip(_KIND_COLUMNS, values, strict=True)) for values in found]
 
 
-def fact_names(path: Path, split: str) -> tuple[str, ...]:
+def fact_names(path: Path, split: str | None) -> tuple[str, ...]:
     """Return the columns that ``read_facts`` can read: all but the pixels, and ``shard`` and ``row_group`` of a set.
 
     Raises:
@@ -124,12 +129,12 @@ def fact_names(path: Path, split: str) -> tuple[str, ...]:
     return tuple(name for name in (*names, *later) if name not in PIXEL_COLUMNS)
 
 
-def read_facts(path: Path, split: str, columns: Sequence[str]) -> pa.Table:
+def read_facts(path: Path, split: str | None, columns: Sequence[str]) -> pa.Table:
     """Read columns of a split's rows, in their order, without a look at any pixel.
 
     Args:
         path: As ``load_index`` takes it.
-        split: The split.
+        split: The split; None for all.
         columns: Some of ``fact_names``.
 
     Returns:
@@ -161,7 +166,7 @@ def read_facts(path: Path, split: str, columns: Sequence[str]) -> pa.Table:
     )
     if table.num_rows != index.rows_of_group.sum():
         raise ShardError(
-            f"{path}: its index names {table.num_rows} rows of split {split!r}, its row groups hold "
+            f"{path}: its index names {table.num_rows} rows of {_named(split)}, its row groups hold "
             f"{index.rows_of_group.sum()}. Copy the set again, or run the same sr-data build-pairs command again."
         )
     return table.unify_dictionaries().combine_chunks()
@@ -235,7 +240,7 @@ def _runs(table: pa.Table) -> Iterator[tuple[tuple[str, int], int]]:
         yield (names[codes[first]], int(groups[first])), end - first
 
 
-def _of_footers(path: Path, files: Sequence[Path], split: str) -> RowIndex:
+def _of_footers(path: Path, files: Sequence[Path], split: str | None) -> RowIndex:
     paths: list[Path] = []
     shard_of_group: list[int] = []
     rows_of_group: list[int] = []
@@ -245,7 +250,7 @@ def _of_footers(path: Path, files: Sequence[Path], split: str) -> RowIndex:
         try:
             found = reader.split or DEFAULT_SPLIT
             splits[found] = splits.get(found, 0) + reader.num_rows
-            if found == split and reader.num_rows:
+            if split in (None, found) and reader.num_rows:
                 sizes = [reader.rows_of(group)[1] for group in range(reader.num_groups)]
                 shard_of_group += [len(paths)] * len(sizes)
                 rows_of_group += sizes
@@ -254,11 +259,26 @@ def _of_footers(path: Path, files: Sequence[Path], split: str) -> RowIndex:
             reader.close()
     if not paths:
         raise ShardError(_no_such_split(path, split, {name: rows for name, rows in splits.items() if rows}))
-    return RowIndex(tuple(paths), np.array(shard_of_group, np.int32), np.array(rows_of_group, np.int32))
+    return RowIndex(
+        tuple(paths),
+        np.array(shard_of_group, np.int32),
+        np.array(rows_of_group, np.int32),
+        _digest(
+            "shards", *(file.name for file in paths), *map(str, shard_of_group), *map(str, rows_of_group)
+        ),
+    )
 
 
-def _no_such_split(path: Path, split: str, splits: dict[str, int]) -> str:
-    if not splits:
-        return f"{path} has no rows at all, so none of split {split!r}. Build it again from clips that are there."
+def _digest(*parts: str | None) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _named(split: str | None) -> str:
+    return "all splits" if split is None else f"split {split!r}"
+
+
+def _no_such_split(path: Path, split: str | None, splits: dict[str, int]) -> str:
+    if split is None or not splits:
+        return f"{path} has no rows at all, so none of {_named(split)}. Build it again from clips that are there."
     listing = ", ".join(f"{name} ({rows} rows)" for name, rows in sorted(splits.items()))
     return f"{path} has no split {split!r}.{nearest_names(split, splits)} It has: {listing}."

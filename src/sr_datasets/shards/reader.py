@@ -237,7 +237,11 @@ class ShardReader:
     @property
     def has_pictures(self) -> bool:
         """Whether pixels are stored as PNG."""
-        return bool(self._parquet().schema_arrow.field("hr").type != pa.binary())
+        kind = self._parquet().schema_arrow.field("hr").type
+        # Other tools write bytes as large_binary or binary_view, lists as large_list.
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            kind = kind.value_type
+        return bool(pa.types.is_struct(kind))
 
     @property
     def has_preview(self) -> bool:

@@ -149,9 +149,10 @@ class _Parser:
                 raise self._error(_bad_start(text[start:]), start)
             kind = str(found.lastgroup)
             word = found.group(kind)
+            start = found.start(kind)
             if kind == "word" and word.lower() in _KEYWORDS:
                 kind, word = "sign", word.lower()
-            self._tokens.append((kind, word, found.start(kind)))
+            self._tokens.append((kind, word, start))
             at = found.end()
         self._at = 0
         self._depth = 0
