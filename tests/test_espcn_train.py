@@ -383,6 +383,13 @@ def test_a_folder_with_a_model_but_no_state_holds_no_run(tmp_path: Path, patches
     assert load_model(tmp_path / "model")[1].step == 40
 
 
+def test_a_run_is_not_written_into_a_set(patches: Path):
+    with pytest.raises(ShardError, match="lies in the set"):
+        train(quick(), patches, out_dir=patches / "model")
+
+    assert not (patches / "model").exists()
+
+
 def test_two_runs_do_not_share_a_folder(tmp_path: Path, patches: Path):
     (tmp_path / "model").mkdir()
     with folder_lock(tmp_path / "model") as ours:

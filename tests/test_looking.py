@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from sr_datasets.cli.main import app
 from sr_datasets.color import luma_of_rgb
 from sr_datasets.degrade import resize_bicubic
-from sr_datasets.errors import SelectionError, ShardError
+from sr_datasets.errors import SelectionError, ShardError, SrDataError
 from sr_datasets.inspect import (
     choose_rows,
     closed_sources,
@@ -32,7 +32,8 @@ from sr_datasets.inspect import (
 from sr_datasets.inspect.measuring import BINS, COMPUTED, MEASURES_NAME, luma_of_rows
 from sr_datasets.metrics import psnr
 from sr_datasets.progress import Silent
-from sr_datasets.report.sheets import evenly
+from sr_datasets.report.setpage import write_set_page
+from sr_datasets.report.sheets import evenly, write_sheet
 from sr_datasets.shards.schema import Row
 from sr_datasets.shards.sets import read_set
 
@@ -434,3 +435,50 @@ def test_the_page_of_docs_names_every_computed_column():
 
     for name, meaning in COMPUTED.items():
         assert f"| `{name}` | {meaning} |" in page
+
+
+# ------------------------------------------------------------------------------------ where outputs may go
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (("--html",), "sr-data.json"),
+        (("--html",), "report.html"),
+        (("--html",), "data/page.html"),
+        (("--row", "3", "--png"), "data/train-00000-of-00002.parquet"),
+        (("--row", "3", "--png"), "data/new.png"),
+        (("--sheet", "2", "--png"), "sheet.png"),
+    ],
+)
+def test_an_output_never_lands_in_a_set(small: Path, options: tuple[str, ...], name: str):
+    before = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
+
+    with pytest.raises(SrDataError, match=r"lies in the set|End its name in"):
+        run(small, *options, small / name)
+
+    assert {path: path.read_bytes() for path in small.rglob("*") if path.is_file()} == before
+
+
+def test_a_link_into_a_set_is_seen_through_and_so_is_one_out_of_it(small: Path, tmp_path: Path):
+    (tmp_path / "door").symlink_to(small / "data")
+    (small / "out.html").symlink_to(tmp_path / "elsewhere.html")
+
+    for path in (tmp_path / "door" / "page.html", small / "out.html", small / ".." / "small" / "a.html"):
+        with pytest.raises(ShardError, match="lies in the set"):
+            run(small, "--html", path)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a", "a.png.html"])
+def test_a_picture_is_called_what_it_is(small: Path, tmp_path: Path, name: str):
+    with pytest.raises(SrDataError, match=r"is a PNG\. End its name in \.png"):
+        run(small, "--row", 0, "--png", tmp_path / name)
+
+    assert not (tmp_path / name).exists()
+
+
+def test_pictures_and_pages_refuse_by_themselves_too(small: Path):
+    with pytest.raises(ShardError, match="lies in the set"):
+        write_sheet(choose_rows(small), 1, small / "sheet.png")
+    with pytest.raises(ShardError, match="lies in the set"):
+        write_set_page(choose_rows(small), small / "page.html")

@@ -110,6 +110,7 @@ def inspect_command(
 
         _print(inspect_set(place, verify=verify), as_json=as_json)
         return
+    _check_outputs(png, html)
     from sr_datasets.shards.setplace import set_place
 
     path = set_place(place)
@@ -178,6 +179,16 @@ def _check_options(
         raise typer.BadParameter(f"does not go with {chosen[0]}", param_hint="--where")
     if split is not None and any(asked[name] for name in ("--against", "--rederive")):
         raise typer.BadParameter(f"does not go with {chosen[0]}", param_hint="--split")
+
+
+def _check_outputs(png: Path | None, html: Path | None) -> None:
+    """Refuse a place where nothing may be written before the pixels are measured."""
+    from sr_datasets.report.outputs import require_output
+
+    if png is not None:
+        require_output(png, ".png")
+    if html is not None:
+        require_output(html, ".html", ".htm")
 
 
 def _print(report: Any, *, as_json: bool) -> None:

@@ -37,6 +37,7 @@ from sr_datasets.espcn.watch import (
 )
 from sr_datasets.files import disk_errors, folder_lock, write_atomic
 from sr_datasets.progress import Progress, Silent
+from sr_datasets.shards.sets import require_outside_sets
 
 CONFIG_NAME: Final = "config.json"
 """The whole configuration; ``--config`` takes it."""
@@ -265,11 +266,13 @@ def _own_folder(out_dir: Path, *, resume: bool) -> Iterator[None]:
 
     Raises:
         ModelError: Another run is writing into it; it holds a run already or, to resume, none.
+        ShardError: It lies in a set.
     """
     if resume:
         _require_run(out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ModelError(f"{out_dir} is a file. Name a folder (--out).")
+    require_outside_sets(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     with folder_lock(out_dir) as ours:
         if not ours:

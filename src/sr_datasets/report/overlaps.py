@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sr_datasets.arithmetic import Overlap, Stack
 from sr_datasets.arithmetic.layers import TransposedConvolution
 from sr_datasets.files import atomic_path
+from sr_datasets.report.outputs import require_output
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -34,6 +35,7 @@ def draw_overlaps(stack: Stack, path: Path) -> None:
     """
     from PIL import Image, ImageDraw
 
+    require_output(path, ".png")
     struck = [layer for layer in stack.layers if isinstance(layer, TransposedConvolution)]
     panels = [(layer.text, _counts(layer), layer) for layer in struck]
     heights = [_axis_height(layer) for layer in struck]

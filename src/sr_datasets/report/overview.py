@@ -18,6 +18,7 @@ from sr_datasets.catalog import license_of, remote_of
 from sr_datasets.facts import OBLIGATIONS, facts_of
 from sr_datasets.files import atomic_path, human_bytes
 from sr_datasets.manifest import Clip, License, Source
+from sr_datasets.report.outputs import require_output
 from sr_datasets.report.pages import compact, csp_hash, embedded, page_environment, part_of_page
 from sr_datasets.rules import fitting
 
@@ -46,6 +47,7 @@ _CHECKSUMS = {"sha256": "SHA-256", "sha1": "SHA-1", "md5": "MD5"}
 
 def write_catalog_page(sources: Sequence[Source], path: Path) -> int:
     """Write the page of some sources, whole or not at all, and return its size in bytes."""
+    require_output(path, ".html", ".htm")
     data = catalog_page(sources).encode("utf-8", errors="replace")
     with atomic_path(path) as partial:
         partial.write_bytes(data)

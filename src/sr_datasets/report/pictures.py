@@ -12,6 +12,7 @@ from sr_datasets.color import PlaneLayout, split_yuv420, window
 from sr_datasets.degrade import resize_bicubic_pixels
 from sr_datasets.files import atomic_path
 from sr_datasets.inspect import locate_row
+from sr_datasets.report.outputs import require_output
 from sr_datasets.shards.schema import Pixels
 from sr_datasets.shards.setplace import SetPlace, shard_reader
 
@@ -29,11 +30,14 @@ def side_by_side(pictures: Sequence[tuple[str, NDArray[np.uint8]]], path: Path, 
 
     Raises:
         ValueError: There is no picture.
+        SrDataError: The name is no PNG's.
+        ShardError: It lies in a set.
     """
     from PIL import Image, ImageDraw
 
     if not pictures:
         raise ValueError("there is no picture to write")
+    require_output(path, ".png")
     height = max(planes.shape[1] for _, planes in pictures)
     width = sum(planes.shape[2] + _MARGIN for _, planes in pictures) - _MARGIN
     foot = _CAPTION_HEIGHT + 4 if note else 0

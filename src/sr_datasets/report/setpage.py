@@ -34,6 +34,7 @@ from sr_datasets.inspect.statistics import GroupStatistics, group_statistics
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.report.charts import HEIGHT, WIDTH, histograms, strip
 from sr_datasets.report.gallery import MOST_ROWS, ROW_BYTES, Pictured, picture_rows, rows_by_worth
+from sr_datasets.report.outputs import require_output
 from sr_datasets.report.overview import QUESTIONS
 from sr_datasets.report.pages import csp_hash, embedded, page_environment, part_of_page
 from sr_datasets.shards.setplace import folder_of
@@ -77,8 +78,10 @@ def write_set_page(
         progress: Where the work reports itself.
 
     Raises:
-        ShardError: A shard is damaged.
+        ShardError: A shard is damaged, or the page would lie in a set.
+        SrDataError: The name is no page's.
     """
+    require_output(path, ".html", ".htm")
     progress = progress or Silent()
     info = read_set(folder_of(choice.path))
     measures = measure_set(choice.path, progress=progress)

@@ -16,6 +16,7 @@ from sr_datasets.files import atomic_path
 from sr_datasets.inspect import Choice, closed_sources, local_mark
 from sr_datasets.inspect.measuring import bicubic_psnr_of_row
 from sr_datasets.progress import Progress, Silent
+from sr_datasets.report.outputs import require_output
 from sr_datasets.report.pictures import enlarged, shown_of_pixels
 from sr_datasets.shards.index import arrow_numbers
 from sr_datasets.shards.schema import Pixels
@@ -52,12 +53,14 @@ def write_sheet(choice: Choice, count: int, path: Path, *, progress: Progress | 
         progress: Where the work reports itself.
 
     Raises:
-        ShardError: A shard is damaged.
+        ShardError: A shard is damaged, or the picture would lie in a set.
+        SrDataError: The name is no PNG's.
         ValueError: No row was chosen.
     """
     numbers = evenly(choice.numbers, count)
     if not numbers.size:
         raise ValueError("there is no row to show")
+    require_output(path, ".png")
     info = read_set(folder_of(choice.path))
     mark = local_mark(closed_sources(info, choice.index.take(numbers)))
     pictures = _strips(choice, numbers, progress or Silent())

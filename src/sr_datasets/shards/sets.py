@@ -335,6 +335,24 @@ def read_set(set_dir: Path) -> SetInfo:
         ) from error
 
 
+def require_outside_sets(path: Path) -> None:
+    """Make sure that a file or folder, to be written, lies in no set: outputs go elsewhere, whatever they are called.
+
+    Links are followed. A set is a folder that has its description, or whose clips are being forgotten; its own
+    folder's name is refused as well.
+
+    Raises:
+        ShardError: It lies in a set.
+    """
+    for lies in {path.absolute(), path.resolve(), path.parent.resolve() / path.name}:
+        for folder in (lies, *lies.parents):
+            if (folder / SET_NAME).is_file() or (folder / FORGETTING_NAME).is_file():
+                raise ShardError(
+                    f"{path} lies in the set {folder}, which holds its own files only. Nothing was written: name a place "
+                    "outside of it."
+                )
+
+
 def _what_is_there(set_dir: Path) -> str:
     if not set_dir.exists():
         return "there is no such folder. Build one with: sr-data build-pairs RECIPE --out " + str(set_dir)
