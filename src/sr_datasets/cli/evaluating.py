@@ -1,11 +1,14 @@
-"""Commands that use a network: ``evaluate``, ``upscale``, ``export``."""
+"""Commands that use a network: ``evaluate`` and ``upscale``, and what ``export`` does with one."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
 
 import typer
 
 from sr_datasets.cli.app import JsonOption, StoreOption, app
+
+if TYPE_CHECKING:
+    from sr_datasets.espcn.export import ExportReport
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
@@ -204,26 +207,10 @@ def evaluate_command(
     typer.echo(json.dumps(report.to_json(), indent=1) if as_json else text)
 
 
-@app.command("export")
-def export_command(
-    model: Annotated[str, typer.Argument(help=_MODEL_HELP)],
-    out: Annotated[Path, typer.Argument(help="A file that ends in .onnx or .safetensors.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Write a network for other programs: ONNX, checked in onnxruntime, or safetensors.
-
-    \b
-    Examples:
-      sr-data export espcn-x3 espcn-x3.onnx
-      sr-data export model/ plain.safetensors
-    """
-    import json
-
+def export_model(model: str, out: Path) -> "ExportReport":
+    """Write a network as the file that ``out`` names: the part of ``sr-data export`` that is about models."""
     from sr_datasets.espcn.export import export
     from sr_datasets.espcn.pretrained import open_model
 
-    if out.suffix.lower() not in (".onnx", ".safetensors"):
-        raise typer.BadParameter(f"{out} does not end in .onnx or .safetensors", param_hint="OUT")
     _, network, header = open_model(model)
-    report = export(network, header, out)
-    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
+    return export(network, header, out)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sr_datasets.cli.app import JsonOption, ManifestOption, app
+from sr_datasets.cli.evaluating import export_model
 
 
 class Layout(StrEnum):
@@ -44,6 +45,8 @@ def push_command(
     from sr_datasets.files import human_bytes
     from sr_datasets.push import push_set
 
+    if not remote.strip():
+        raise typer.BadParameter("is empty: name a folder, or an address such as s3://bucket/set", param_hint="REMOTE")
     with progress_on_stderr() as progress:
         report = push_set(path, remote, recipe_only=recipe_only, progress=progress)
     if as_json:
@@ -61,29 +64,53 @@ def push_command(
 
 @app.command("export")
 def export_command(
-    path: Annotated[Path, typer.Argument(help="Folder of a finished set.")],
-    to: Annotated[Layout, typer.Option("--to", help="The layout.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder to write: new, or empty.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="SET|MODEL", help="Folder of a finished set; or a model, such as espcn-x3."),
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Of a model: a file that ends in .onnx or .safetensors."),
+    ] = None,
+    to: Annotated[Layout | None, typer.Option("--to", help="Of a set: the layout.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Of a set: folder to write, new or empty. Of a model: as FILE."),
+    ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="This split only, straight into the folder.")
+        str | None, typer.Option("--split", help="Of a set: this split only, straight into the folder.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a set's patches as PNG files, or as the LMDB that BasicSR reads.
+    """Write a set as PNG files or BasicSR's LMDB; or a network as ONNX, checked in onnxruntime, or safetensors.
 
     \b
     Examples:
       sr-data export shards/ --to png --out pairs/
       sr-data export shards/ --to basicsr-lmdb --split train --out train/
+      sr-data export espcn-x3 espcn-x3.onnx
     """
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.export import export_set
     from sr_datasets.files import human_bytes
 
+    target = file or out
+    if target is None or (file and out):
+        raise typer.BadParameter("name one place: --out FOLDER for a set, FILE for a model")
+    if to is None:
+        if target.suffix.lower() not in (".onnx", ".safetensors"):
+            raise typer.BadParameter(
+                f"a set needs --to {' or '.join(layout.value for layout in Layout)}, a model a file that ends in .onnx "
+                f"or .safetensors, not {target}"
+            )
+        made = export_model(what, target)
+        typer.echo(json.dumps(made.to_json(), indent=1) if as_json else made.to_text())
+        return
+    from sr_datasets.export import export_set
+
     with progress_on_stderr() as progress:
-        report = export_set(path, out_dir, to=to.value, split=split, progress=progress)
+        report = export_set(Path(what), target, to=to.value, split=split, progress=progress)
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=1))
         return

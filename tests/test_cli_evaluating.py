@@ -1,0 +1,103 @@
+"""``sr-data upscale``, ``evaluate`` and ``export`` of models: their options, their defaults, their complaints."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the torch extra")
+
+from clips import formula_planes, write_y4m
+from PIL import Image
+from typer.testing import CliRunner
+
+from sr_datasets.cli.main import app
+from sr_datasets.video import probe
+
+pytestmark = pytest.mark.torch
+
+
+def invoke(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.linear_gradient("L").resize((60, 48)).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def test_weights_of_the_package_are_taken_by_scale(picture: Path, tmp_path: Path):
+    made = invoke("upscale", picture, tmp_path / "x2.png", "--scale", 2)
+    scored = invoke("evaluate", picture, "--scale", 4, "--json")
+
+    assert made.exit_code == 0, made.output
+    assert probe(tmp_path / "x2.png").width == 120
+    assert scored.exit_code == 0, scored.output
+    assert json.loads(scored.stdout)["method"].startswith("espcn-x4 ")
+
+
+def test_a_model_may_stand_before_what_is_scored_or_behind_an_option(picture: Path):
+    for arguments in (["espcn-x3", picture], [picture, "--model", "espcn-x3"]):
+        result = invoke("evaluate", *arguments, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["scale"] == 3
+
+
+def test_a_changed_protocol_says_so(picture: Path):
+    result = invoke(
+        "evaluate", "bicubic", picture, "--scale", 2, "--border", 4, "--ssim", "uniform7", "--skip-ends", 0
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "y-double, changed: Y BT.601 rounded, LR y64, mod-crop scale, border 4" in result.stdout
+    assert "SSIM 7x7 uniform" in result.stdout
+
+
+def test_a_video_is_written_and_the_report_is_json(tmp_path: Path):
+    source = write_y4m(tmp_path / "in.y4m", [formula_planes("yuv420p", 32, 24, index) for index in range(3)])
+
+    result = invoke(
+        "upscale", source, tmp_path / "out.mp4", "--scale", 2, "--crf", 20, "--threads", 1, "--json"
+    )
+
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["frames"] == 3
+    assert probe(tmp_path / "out.mp4").codec == "h264"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["upscale", "a.png", "out.jpg"], "pictures are written as PNG"),
+        (["upscale", "a.png", "out.png", "--device", "tpu"], "tpu is not one of auto, cpu, cuda"),
+        (["upscale", "a.png", "out.png", "--precision", "int8"], "int8 is not one of"),
+        (["upscale", "a.png", "out.png", "--model", "espcn-x3", "--scale", "2"], "is for x3, not x2"),
+        (["upscale", "in.y4m", "out.mkv", "--codec", "vp9"], "takes the codec ffv1 or h264, not vp9"),
+        (["upscale", "in.y4m", "out.mkv", "--crf", "20"], "ffv1 is without loss"),
+        (["evaluate", "a.png"], "without a model, --scale says which weights"),
+        (["evaluate", "espcn-x3"], "name what is to be scored"),
+        (["evaluate", "espcn-x3", "a.png", "--ssim", "box"], "box is not one of gaussian11, uniform7"),
+        (["export", "espcn-x3", "net.pt"], "a model a file that ends in .onnx or .safetensors, not net.pt"),
+        (["export", "espcn-x3"], "name one place"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error_in_one_sentence(
+    picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], complaint: str
+):
+    write_y4m(tmp_path / "in.y4m", [formula_planes("yuv420p", 32, 24, 0)])
+    monkeypatch.chdir(tmp_path)
+
+    result = invoke(*arguments)
+
+    assert result.exit_code == 2, result.output
+    assert complaint in " ".join(result.output.replace("│", " ").split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "in.y4m"]
+
+
+def test_a_model_is_exported_as_safetensors(tmp_path: Path):
+    result = invoke("export", "espcn-x2", tmp_path / "net.safetensors", "--json")
+
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["parameters"] == 21284
