@@ -2,7 +2,9 @@
 
 import importlib.util
 import io
+import subprocess
 import sys
+import time
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -242,6 +244,54 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path):
     with pytest.raises(SelectionError, match=r"no split 'tran'.* Did you mean train"):
         export_set(tmp_path / "set", tmp_path / "new", to="png", split="tran")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+def test_nothing_is_exported_into_a_set(tmp_path: Path):
+    write_set(tmp_path / "set", SHARDS)
+
+    with pytest.raises(ShardError, match="lies in the set"):
+        export_set(tmp_path / "set", tmp_path / "set" / "png", to="png")
+    with pytest.raises(ShardError, match="Name a new folder"):
+        export_set(tmp_path / "set", Path(), to="png")
+    assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
+        "data",
+        "index.parquet",
+        "sr-data.json",
+    ]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sr_datasets import export
+
+def stop(*_):
+    (Path(sys.argv[2]).parent / "begun").touch()
+    signal.pause()
+
+export._rows_of = stop
+export.export_set(Path(sys.argv[1]), Path(sys.argv[2]), to="png")
+"""
+
+
+def test_what_a_killed_export_left_goes_with_the_next_run_and_not_before(tmp_path: Path):
+    write_set(tmp_path / "set", SHARDS)
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / "set"), str(out)])
+    try:
+        while process.poll() is None and not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        with pytest.raises(ShardError, match=r"Another export to .*out is running"):
+            export_set(tmp_path / "set", out, to="png")
+        assert (tmp_path / ".out.part" / "test").is_dir()
+    finally:
+        process.kill()
+        process.wait()
+    assert not out.exists()
+
+    export_set(tmp_path / "set", out, to="png")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "out", "begun"}
 
 
 def test_the_command_says_what_it_wrote(tmp_path: Path):

@@ -209,6 +209,56 @@ def test_a_place_that_holds_something_else_is_left_alone(s3: ObjectStore, set_di
         push_set(set_dir, str(tmp_path / "there"))
 
 
+@pytest.mark.parametrize("name", ["a", "holiday/1.jpg", "data/notes.txt", "data/data/x"])
+def test_a_folder_that_holds_anything_else_is_left_alone(set_dir: Path, tmp_path: Path, name: str):
+    (tmp_path / "there" / name).parent.mkdir(parents=True)
+    (tmp_path / "there" / name).write_text("mine")
+
+    for recipe_only in (False, True):
+        with pytest.raises(
+            RemoteError, match=r"there holds something else: (data/)?\w+.*Nothing was changed"
+        ):
+            push_set(set_dir, str(tmp_path / "there"), recipe_only=recipe_only)
+
+    assert [
+        str(p.relative_to(tmp_path / "there")) for p in (tmp_path / "there").rglob("*") if p.is_file()
+    ] == [name]
+
+
+def test_hidden_files_of_a_repository_may_stay(set_dir: Path, tmp_path: Path):
+    (tmp_path / "there" / ".git").mkdir(parents=True)
+    (tmp_path / "there" / ".gitattributes").write_text("")
+
+    assert push_set(set_dir, str(tmp_path / "there")).sent
+
+
+def test_a_set_is_not_pushed_into_itself_nor_around_itself(set_dir: Path, tmp_path: Path):
+    before = files_of(set_dir)
+    (tmp_path / "door").symlink_to(set_dir)
+
+    for place in (set_dir / "data", set_dir / "sub", set_dir / "sub" / "x", tmp_path / "door" / "sub"):
+        with pytest.raises(ShardError, match="lies in the set"):
+            push_set(set_dir, str(place))
+    with pytest.raises(ShardError, match=r"holds .*set itself"):
+        push_set(set_dir, str(tmp_path))
+    assert push_set(set_dir, str(tmp_path / "door")).sent == 0
+    assert files_of(set_dir) == before
+    assert verify_set(set_dir) == []
+
+
+def test_an_empty_address_is_no_place(set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    with pytest.raises(ValueError, match="address is empty"):
+        push_set(set_dir, " ")
+    result = CliRunner().invoke(app, ["push", str(set_dir), ""])
+
+    assert result.exit_code == 2
+    assert "is empty: name a folder" in result.output
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 def test_no_bucket_and_wrong_credentials_are_one_sentence(
     s3: ObjectStore, set_dir: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,7 +1,6 @@
 """A set's patches in the layouts that other trainers read: a tree of PNG, or BasicSR's pair of LMDB."""
 
-import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from sr_datasets.errors import MissingExtraError, SelectionError, ShardError, nearest_names
-from sr_datasets.files import disk_errors, move_into_place, remove
+from sr_datasets.files import disk_errors, locked, move_into_place, partial_name, remove
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.shards.pictures import png_of_planes
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import Pixels, Row
-from sr_datasets.shards.sets import DATA_DIR, read_set
+from sr_datasets.shards.sets import DATA_DIR, SetInfo, read_set, require_outside_sets
 
 Target: TypeAlias = Literal["png", "basicsr-lmdb"]
 
@@ -88,7 +87,8 @@ def export_set(
         progress: Where to report, silent by default.
 
     Raises:
-        ShardError: The set is not finished or is damaged, or the layout cannot hold its rows.
+        ShardError: The set is not finished or is damaged, the layout cannot hold its rows, or the folder holds something,
+            lies in a set, or is written by another export.
         SelectionError: There is no such split.
         MissingExtraError: lmdb is not installed.
     """
@@ -98,37 +98,68 @@ def export_set(
         raise SelectionError(
             f"{set_dir} has no split {split!r}.{nearest_names(split, info.splits)} It has: {', '.join(info.splits)}."
         )
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise ShardError(f"{out_dir} is there already and is no empty folder. Give --out another one.")
+    if out_dir == Path() or not out_dir.resolve().name:
+        raise ShardError("The current folder and the root are no places to export to. Name a new folder.")
     splits = [split] if split is not None else list(info.splits)
-    partial = out_dir.with_name(f".{out_dir.name}.{secrets.token_hex(4)}.part")
-    rows: dict[str, int] = {}
-    size = 0
-    with disk_errors(f"exporting to {out_dir}", out_dir.parent):
+    final = out_dir.resolve()
+    with disk_errors(f"exporting to {out_dir}", out_dir.parent), _alone(final):
+        require_outside_sets(final)
+        if final.exists() and (not final.is_dir() or any(final.iterdir())):
+            raise ShardError(f"{out_dir} is there already and is no empty folder. Give --out another one.")
+        partial = partial_name(final)
+        remove(partial)  # what a killed export left
         try:
-            total = sum(info.splits[name] for name in splits)
-            with progress.bar(f"exporting to {to}", total=total, unit="rows") as bar:
-                for name in splits:
-                    folder = partial if split is not None else partial / name
-                    folder.mkdir(parents=True)
-                    shards = [shard for shard in info.shards if shard.split == name]
-                    most = 2 * sum(shard.size_bytes for shard in shards) + 16384 * sum(
-                        shard.rows for shard in shards
-                    )
-                    with _writer(to, folder, most) as writer:
-                        rows[name] = 0
-                        for shard in shards:
-                            for row in _rows_of(set_dir / DATA_DIR / shard.name):
-                                size += _write_row(row, writer, to)
-                                rows[name] += 1
-                                bar.advance(1)
-            if out_dir.is_dir():
-                out_dir.rmdir()
-            move_into_place(partial, out_dir)
+            rows, size = _write_splits(set_dir, info, splits, partial, to, progress, alone=split is not None)
+            if final.is_dir():
+                final.rmdir()
+            move_into_place(partial, final)
         except BaseException:
             remove(partial)
             raise
     return ExportReport(out_dir, rows, size)
+
+
+def _write_splits(
+    set_dir: Path,
+    info: SetInfo,
+    splits: Sequence[str],
+    partial: Path,
+    to: Target,
+    progress: Progress,
+    *,
+    alone: bool,
+) -> tuple[dict[str, int], int]:
+    """Write splits, each into its own folder unless it is alone; return the rows of each and the bytes of all."""
+    rows: dict[str, int] = {}
+    size = 0
+    total = sum(info.splits[name] for name in splits)
+    with progress.bar(f"exporting to {to}", total=total, unit="rows") as bar:
+        for name in splits:
+            folder = partial if alone else partial / name
+            folder.mkdir(parents=True)
+            shards = [shard for shard in info.shards if shard.split == name]
+            most = 2 * sum(shard.size_bytes for shard in shards) + 16384 * sum(shard.rows for shard in shards)
+            with _writer(to, folder, most) as writer:
+                rows[name] = 0
+                for shard in shards:
+                    for row in _rows_of(set_dir / DATA_DIR / shard.name):
+                        size += _write_row(row, writer, to)
+                        rows[name] += 1
+                        bar.advance(1)
+    return rows, size
+
+
+@contextmanager
+def _alone(out_dir: Path) -> Iterator[None]:
+    """Keep other exports from writing the same folder: what lies half-written beside it is then a dead one's."""
+
+    def _refuse_to_wait() -> None:
+        raise ShardError(
+            f"Another export to {out_dir} is running. Wait for it to end, or give --out another folder."
+        )
+
+    with locked(out_dir.with_name(f".{out_dir.name}.lock"), waiting=_refuse_to_wait, passing=True):
+        yield
 
 
 def _rows_of(path: Path) -> Iterator[Row]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,15 @@ from sr_datasets.files import sha256_of
 from sr_datasets.progress import Bar, Progress, Silent
 from sr_datasets.recipe import Recipe
 from sr_datasets.remotes import Place, retried
-from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, SetInfo, read_set, set_json
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    INDEX_NAME,
+    SET_NAME,
+    SetInfo,
+    read_set,
+    require_outside_sets,
+    set_json,
+)
 from sr_datasets.shards.verify import verify_set
 from sr_datasets.terms import licenses_of
 
@@ -33,6 +41,8 @@ RECIPE_NAME: Final = "recipe.yaml"
 LOCK_NAME: Final = "recipes.lock"
 
 _MOST_LISTED = 10
+_BESIDE = (DATA_DIR, "build-report.json")
+"""What may lie beside a set's files: their folder, and what a build notes of its last run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +92,21 @@ def push_set(
         progress: Where to report, silent by default.
 
     Raises:
-        ShardError: The set is not finished or is damaged.
+        ShardError: The set is not finished or is damaged, or the place lies in a set.
         TermsError: A licence does not let patches be passed on; not with ``recipe_only``.
         RemoteError: The place holds something else, refuses, is full, or cannot be reached.
+        ValueError: The address is empty.
     """
+    if not address.strip():
+        raise ValueError("the address is empty: name a folder, or an address such as s3://bucket/set")
     progress = progress or Silent()
     info = read_set(set_dir)
+    place = Place(address)
+    _require_apart(set_dir, place)
     if problems := verify_set(set_dir):
         raise ShardError(
             f"{set_dir} is damaged, so nothing was pushed:\n  {_listed(problems)}\nBuild or copy it again."
         )
-    place = Place(address)
     if recipe_only:
         with tempfile.TemporaryDirectory(prefix="sr-data-push-") as made:
             names = _write_plan(Path(made), set_dir, info)
@@ -101,6 +115,18 @@ def push_set(
     cards = [name for name in (CARD_NAME, CROISSANT_NAME) if (set_dir / name).is_file()]
     shards = [f"{DATA_DIR}/{shard.name}" for shard in info.shards]
     return _copy(set_dir, [*shards, *cards, INDEX_NAME, SET_NAME], info, place, progress, pixels=True)
+
+
+def _require_apart(set_dir: Path, place: Place) -> None:
+    """Refuse a folder inside of a set, and one that the set itself lies in; a set's own folder is looked at later."""
+    there = place.local
+    if there is None:
+        return
+    here, target = set_dir.resolve(), there.resolve()
+    if target in here.parents:
+        raise ShardError(f"{place} holds {set_dir} itself. Nothing was pushed: name a folder of its own.")
+    if target != here:
+        require_outside_sets(target.parent)
 
 
 def require_grant(set_dir: Path, info: SetInfo) -> None:
@@ -196,9 +222,7 @@ def _check_place(folder: Path, names: Sequence[str], place: Place, marker: bytes
     there = {SET_NAME, PLAN_NAME, *names}
     other = [name for name in sorted(there) if place.size_of(name) is not None]
     whole = names[-1] in other and place.read(names[-1]) == (folder / names[-1]).read_bytes()
-    strangers = [
-        f"{DATA_DIR}/{name}" for name in place.names_in(DATA_DIR) if f"{DATA_DIR}/{name}" not in names
-    ]
+    strangers = _strangers(place, there)
     if not under_way and not whole and other:
         strangers = [*other, *strangers]
     if strangers:
@@ -207,6 +231,16 @@ def _check_place(folder: Path, names: Sequence[str], place: Place, marker: bytes
             "delete what is there."
         )
     return under_way
+
+
+def _strangers(place: Place, ours: Collection[str]) -> list[str]:
+    """Return what a place holds that no push of this set, and no look at it, left there.
+
+    Hidden files may stay: markers, measures, a repository's own files, what killed pushes left half-written.
+    """
+    found = [name for name in place.entries() if name not in _BESIDE]
+    found += [f"{DATA_DIR}/{name}" for name in place.entries(DATA_DIR)]
+    return [name for name in found if name not in ours and not name.rpartition("/")[2].startswith(".")]
 
 
 def _send(source: Path | bytes, place: Place, name: str, bar: Bar | None = None) -> None:

@@ -112,15 +112,15 @@ class Place:
         info = self._retried(name, "looked at", lambda: self.filesystem.get_file_info(self.path(name)))
         return info.size if info.type == fs.FileType.File else None
 
-    def names_in(self, folder: str) -> list[str]:
-        """Return the files of a folder below this place, names sorted; none when there is no such folder.
+    def entries(self, folder: str = "") -> list[str]:
+        """Return the names of files and folders in this place, or in a folder of it, sorted; none when it is not there.
 
         Raises:
-            RemoteError: The place cannot be reached or refuses.
+            RemoteError: The place cannot be reached or refuses, or is a file.
         """
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
         found = self._retried(folder, "listed", lambda: self.filesystem.get_file_info(selector))
-        return sorted(info.base_name for info in found if info.type == fs.FileType.File)
+        return sorted(info.base_name for info in found if info.base_name)
 
     def read(self, name: str) -> bytes:
         """Return a whole file.

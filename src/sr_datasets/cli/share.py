@@ -46,7 +46,9 @@ def push_command(
     from sr_datasets.push import push_set
 
     if not remote.strip():
-        raise typer.BadParameter("is empty: name a folder, or an address such as s3://bucket/set", param_hint="REMOTE")
+        raise typer.BadParameter(
+            "is empty: name a folder, or an address such as s3://bucket/set", param_hint="REMOTE"
+        )
     with progress_on_stderr() as progress:
         report = push_set(path, remote, recipe_only=recipe_only, progress=progress)
     if as_json:
