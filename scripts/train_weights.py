@@ -10,8 +10,10 @@ Seeds: weights, order and augmentation 0. The same torch on the same machine wri
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from sr_datasets.build import build_pairs
 from sr_datasets.catalog import find_recipe
@@ -26,6 +28,7 @@ from sr_datasets.progress import Progress
 from sr_datasets.recipe import Recipe
 from sr_datasets.store import Store
 
+PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 FOLDER = Path(__file__).parents[1] / "src" / "sr_datasets" / "weights"
 SEED = 0
 PRESET = "residual"
@@ -53,6 +56,35 @@ def main() -> None:
             cards[scale] = _make(scale, options, progress)
             text = json.dumps({"format": 1, "weights": [cards[each] for each in sorted(cards)]}, indent=1)
             write_atomic(cards_path, (text + "\n").encode())
+    if options.out == FOLDER:
+        write_page([cards[each] for each in sorted(cards)])
+
+
+def write_page(cards: list[dict[str, Any]]) -> None:
+    """Put the tables of the weights' page between their marks."""
+    networks = [
+        "| name | scale | weights and biases | training | other options | Set5, `y-double` | Set5, `y-8bit` |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for card in cards:
+        training = f"`{card['preset']}`, {card['steps']} steps, seed {card['seed']}"
+        changed = ", ".join(f"{name} {value}" for name, value in card.get("options", {}).items()) or "none"
+        scores = " | ".join(f"{row['psnr']:.2f} / {row['ssim']:.4f}" for row in card["scores"])
+        networks.append(
+            f"| `{card['name']}` | x{card['scale']} | {card['parameters']} | {training} | {changed} | {scores} |"
+        )
+    data = ["| recipe | content digest |", "|---|---|"]
+    data += [f"| `{card['recipe']}` | `{card['content_digest']}` |" for card in cards]
+    files = [
+        "| name | SHA-256 |",
+        "|---|---|",
+        *(f"| `{card['name']}` | `{card['sha256']}` |" for card in cards),
+    ]
+    text = PAGE.read_text(encoding="utf-8")
+    for name, lines in (("networks", networks), ("data", data), ("files", files)):
+        table = "\n".join(["", *lines, ""])
+        text = re.sub(rf"(<!-- {name} -->\n).*?(<!-- end -->)", rf"\1{table}\n\2", text, flags=re.DOTALL)
+    write_atomic(PAGE, text.encode())
 
 
 def _make(scale: int, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
