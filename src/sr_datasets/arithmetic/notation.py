@@ -36,7 +36,7 @@ def espcn_stack(
 ) -> Stack:
     """Return ESPCN's layers (``espcn.model``), by the names of its options.
 
-    The residual path is none of them: nearest upsampling sees one pixel, which the layers see too.
+    The residual path is none of them: what it sees, a pixel or four, the layers see too.
 
     Raises:
         ValueError: There is no such upsampling.
