@@ -2,6 +2,7 @@ import errno
 import itertools
 import json
 import math
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from sr_datasets.color import luma_of_rgb
 from sr_datasets.dataset.order import SampleOrder
 from sr_datasets.degrade import degrade_frame
 from sr_datasets.errors import ModelError, ShardError, SrDataError
-from sr_datasets.espcn.checkpoint import load_model, read_header, read_tensors
+from sr_datasets.espcn.checkpoint import load_model, read_header, read_tensors, save_tensors
 from sr_datasets.espcn.config import TrainConfig, preset
 from sr_datasets.espcn.data import open_patches, scale_of, turned
 from sr_datasets.espcn.evaluate import evaluate
@@ -455,6 +456,33 @@ def test_a_run_is_resumed_only_as_it_began(tmp_path: Path, patches: Path):
     write_set(tmp_path / "other", {"train": scenes(30, seed=9)})
     with pytest.raises(ModelError, match="the run began on a set with content digest"):
         train(quick(), tmp_path / "other", out_dir=tmp_path / "model", resume=True)
+
+
+@pytest.mark.parametrize("harm", ["pickle", "truncated", "empty", "foreign names"])
+def test_a_run_whose_state_was_harmed_is_refused_in_one_sentence(tmp_path: Path, patches: Path, harm: str):
+    class Trap:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    train(quick(), patches, out_dir=tmp_path / "model")
+    state = tmp_path / "model" / "last.safetensors"
+    header, tensors = read_tensors(state, kind="state")
+    match harm:
+        case "pickle":
+            state.write_bytes(pickle.dumps(Trap()))
+        case "truncated":
+            state.write_bytes(state.read_bytes()[:-100])
+        case "empty":
+            state.write_bytes(b"")
+        case "foreign names":
+            save_tensors(state, {f"module.{name}": tensor for name, tensor in tensors.items()}, header)
+
+    with pytest.raises(
+        ModelError, match=r"last\.safetensors (is not a whole safetensors|does not hold the network)"
+    ):
+        train(quick(), patches, out_dir=tmp_path / "model", resume=True)
+    assert not (tmp_path / "sprung").exists()
+    assert load_model(tmp_path / "model")[1].step == 60
 
 
 def test_the_scale_of_a_set_is_read_from_its_recipe(patches: Path, tmp_path: Path):
