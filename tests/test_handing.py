@@ -59,3 +59,17 @@ def test_a_worker_writes_its_batches_there_and_leaves_no_descriptor(
         assert torch.equal(batch["lr"], want["lr"])
         assert torch.equal(batch["hr"], want["hr"])
         assert len(list(Path("/proc/self/fd").iterdir())) < at_most
+
+
+def test_block_order_reads_row_groups_ahead_and_the_same_pixels(tmp_path: Path) -> None:
+    groups = [make_rows(f"c{number}", 5) for number in range(6)]
+    write_set(
+        tmp_path, {"train-00000-of-00002.parquet": groups[:3], "train-00001-of-00002.parquet": groups[3:]}
+    )
+    rows = [row for group in groups for row in group]
+    ds = PairDataset(tmp_path)
+
+    for numbers in ResumableSampler(ds, block=2, num_samples=60).batches(4):
+        batch = ds[numbers]
+        np.testing.assert_array_equal(batch["lr"].numpy(), np.stack([rows[at].lr for at in numbers]))
+        np.testing.assert_array_equal(batch["hr"].numpy(), np.stack([rows[at].hr for at in numbers]))

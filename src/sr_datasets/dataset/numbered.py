@@ -26,16 +26,19 @@ class SampleRow(int):
 class SampleRows(list[int]):
     """Row numbers of a batch, and which samples they are; a plain list to everybody else."""
 
-    def __init__(self, rows: Iterable[SupportsIndex] = (), *, first: int = 0, step: int = 1) -> None:
+    def __init__(
+        self, rows: Iterable[SupportsIndex] = (), *, first: int = 0, step: int = 1, near: bool = False
+    ) -> None:
         """Name the samples.
 
         Args:
             rows: Row numbers.
             first: Number of the first sample.
             step: From one sample's number to the next one's.
+            near: They are of an order that takes a few row groups at a time, each of them whole.
         """
         super().__init__(rows)  # type: ignore[arg-type]
-        self.first, self.step = first, step
+        self.first, self.step, self.near = first, step, near
 
     @property
     def numbers(self) -> npt.NDArray[np.int64]:

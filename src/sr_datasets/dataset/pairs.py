@@ -21,7 +21,7 @@ from sr_datasets.dataset.facts import RowFacts
 from sr_datasets.dataset.fresh import FACTS, FreshLr
 from sr_datasets.dataset.handing import hands_over, shared_tensor
 from sr_datasets.dataset.memory import check_fits
-from sr_datasets.dataset.numbered import SampleRow, sample_numbers
+from sr_datasets.dataset.numbered import SampleRow, SampleRows, sample_numbers
 from sr_datasets.errors import SelectionError, ShardError
 from sr_datasets.recipe.chains import Degradation
 from sr_datasets.shards.index import arrow_numbers, fact_names, load_index, read_facts
@@ -389,6 +389,8 @@ class PairDataset(Dataset[Sample]):
     def _batch(self, index: Many) -> Sample:
         rows = self._numbers(index)
         stored, numbers = self._stored(rows), self._samples(rows, index)
+        if isinstance(index, SampleRows) and index.near:
+            self._rows.bring(stored)
         if self._plain:
             return self._read(stored)
         augments = isinstance(self.transform, Augmentation)

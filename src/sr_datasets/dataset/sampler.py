@@ -191,7 +191,10 @@ class ResumableSampler(Sampler[int]):
                 np.uint64(first) + np.uint64(step) * np.arange(count, dtype=np.uint64)
             ).tolist()
             for start in range(0, count, batch_size):
-                batch = SampleRows(rows[start : start + batch_size], first=first + start * step, step=step)
+                numbers = rows[start : start + batch_size]
+                batch = SampleRows(
+                    numbers, first=first + start * step, step=step, near=self.block is not None
+                )
                 own += len(batch)
                 self._handed = max(self._handed, own) if base == self._base else self._handed
                 yield batch

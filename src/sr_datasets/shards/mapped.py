@@ -1,6 +1,9 @@
 """The rows of many mapped shards by one number, copied out of one address range."""
 
+import ctypes
 import math
+import mmap
+import sys
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -21,6 +24,12 @@ from sr_datasets.shards.schema import Pixels, Shape
 _UNOPENED: Final = 0
 _NOT_MAPPED: Final = -1
 _OPEN_READERS = 8
+_REMEMBERED_GROUPS = 256
+"""Row groups that were asked for lately, and are not asked for again."""
+_MADVISE: Final = ctypes.CDLL(None).madvise if sys.platform == "linux" else None
+_MADV_RANDOM: Final = getattr(mmap, "MADV_RANDOM", 1)
+_MADV_NORMAL: Final = getattr(mmap, "MADV_NORMAL", 0)
+_MADV_WILLNEED: Final = getattr(mmap, "MADV_WILLNEED", 3)
 _PICKLED = ("_reader_of_path", "_ahead", "_paths", "_shard", "_starts", "_first_group")
 
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -116,6 +125,9 @@ class MappedRows:
         self._shapes: list[Shape] = []
         self._kind_of_group = np.full(len(self._shard), -1, np.int16)
         self._kinds: tuple[_Kind, ...] | None = None
+        self._brought: OrderedDict[int, None] = OrderedDict()
+        self._calm = 0
+        """Maps around whose faults nothing is read ahead."""
         self._one: _One | None = None
         """The only kind; None while nothing is mapped, and when there are several."""
         # Addresses of the values. Zeros cost no memory until their shard is opened.
@@ -242,6 +254,36 @@ class MappedRows:
             reader, number = self._reader_of(row)
             return reader.row(number)
 
+    def bring(self, rows: npt.NDArray[np.int64]) -> None:
+        """Have the system read the row groups of these rows whole, and nothing around them.
+
+        For orders that take a few row groups at a time. Without it each fault reads ahead into groups that come much
+        later, by when they may have been forgotten.
+
+        Args:
+            rows: As ``batch`` takes them.
+
+        Raises:
+            IndexError: There is no such row.
+            ShardError: A shard is missing, truncated or altered.
+        """
+        self.shape_of(rows)  # opens the shards
+        with self._lock:
+            for mapped in self._maps[self._calm :]:
+                _advise_file(mapped, _MADV_RANDOM)
+            self._calm = len(self._maps)
+            for group in np.unique(self._starts.searchsorted(rows, "right") - 1).tolist():
+                if group in self._brought:
+                    continue
+                self._brought[group] = None
+                if len(self._brought) > _REMEMBERED_GROUPS:
+                    self._brought.popitem(last=False)
+                first, last = int(self._starts[group]), int(self._starts[group + 1]) - 1
+                shape = self._shapes[self._kind_of_group[group]]
+                for at, size in ((self._lr, shape.lr_bytes), (self._hr, shape.hr_bytes)):
+                    if at[first] > 0:
+                        _advise(int(at[first]) - PREFIX_BYTES, int(at[last]) + size, _MADV_WILLNEED)
+
     def shape_of(self, rows: npt.NDArray[np.int64]) -> Shape | None:
         """Return the one shape of rows (of row 0 when none is named), None when they have several.
 
@@ -285,7 +327,10 @@ class MappedRows:
             numbers = [number for number, size in enumerate(sizes) if size]  # some writers leave empty groups
             shapes = [reader.shape(number) for number in numbers]
             if reader.stays_mapped:
+                # A look at the first and last value of each row group is not to read what lies between.
+                _advise_file(reader.map(), _MADV_RANDOM)
                 groups = [reader.group(number) for number in numbers]
+                _advise_file(reader.map(), _MADV_NORMAL)
             else:  # row groups come and go: each row is asked of its reader
                 groups = [Group(number, *reader.rows_of(number), None, None) for number in numbers]
             for shape in shapes:
@@ -361,6 +406,17 @@ class MappedRows:
             f"rows {rows[0]} and {rows[other]} cannot be in one batch: {self._shapes[kinds[0]]} and "
             f"{self._shapes[kinds[other]]}. Batch rows of one shape and bit depth, or read them one by one."
         )
+
+
+def _advise_file(mapped: FileMap, advice: int) -> None:
+    _advise(mapped.address, mapped.address + len(mapped.array), advice)
+
+
+def _advise(start: int, end: int, advice: int) -> None:
+    """Tell the system how memory will be used; it is free to ignore that, and so are we where it cannot be told."""
+    if _MADVISE is not None:
+        start -= start % mmap.PAGESIZE
+        _MADVISE(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
 
 
 def _kinds_of(maps: Sequence[FileMap], shapes: Sequence[Shape]) -> tuple[_Kind, ...] | None:
