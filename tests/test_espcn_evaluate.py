@@ -224,7 +224,7 @@ def test_clips_of_the_store_are_named_by_selections(tmp_path: Path):
         evaluate("bicubic", ["set5/baby"], scale=2, protocol=Y_DOUBLE, store=store)
     write_png(path, smooth_picture(40, 40))
     store.put(record.model_copy(update={"files": (store.record_file(path, "0" * 64),)}))
-    with pytest.raises(StoreError, match="set5/bird is not in the store"):
+    with pytest.raises(StoreError, match="4 of the 5 clips of set5 are not in the store"):
         evaluate("bicubic", ["set5"], scale=2, protocol=Y_DOUBLE, store=store)
     with pytest.raises(SelectionError, match=r"set6.*is no file or folder"):
         evaluate("bicubic", ["set6"], scale=2, protocol=Y_DOUBLE, store=store)
@@ -448,3 +448,11 @@ def test_measures_of_others_say_what_is_missing(tmp_path: Path, monkeypatch: pyt
     assert report.items[0].extras == {"vmaf": 91.5}
     assert "VMAF" in report.to_text()
     assert report.to_json()["items"][0]["vmaf"] == 91.5
+
+
+def test_a_set_that_is_not_in_the_store_is_named_with_what_to_fetch(tmp_path: Path):
+    for pattern, count in (("xiph:espcn-8", 8), ("uvg:uvg-7", 7), ("bsd:bsd100", 100), ("vid4", 4)):
+        with pytest.raises(
+            StoreError, match=f"{count} of the {count} clips of {pattern} .* sr-data fetch {pattern}"
+        ):
+            evaluate("bicubic", [pattern], scale=3, protocol=Y_DOUBLE, store=Store(tmp_path))

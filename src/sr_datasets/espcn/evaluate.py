@@ -14,7 +14,7 @@ import torch
 from sr_datasets import catalog
 from sr_datasets.color import Floats, Pixels, window
 from sr_datasets.degrade import EvaluationPair, evaluation_pair
-from sr_datasets.errors import DecodeError, ModelError, SelectionError
+from sr_datasets.errors import DecodeError, ModelError, SelectionError, StoreError
 from sr_datasets.espcn import published
 from sr_datasets.espcn.model import Espcn
 from sr_datasets.espcn.perceptual import Extra, lpips_of, require_extras, vmaf_of
@@ -422,6 +422,13 @@ def _items_of_store(pattern: str, store: Store) -> Iterator[_Item]:
         selected = catalog.select([pattern], imported=catalog.imported_clips(store.records()))
     except SelectionError as error:
         raise SelectionError(f"{error} (And {pattern} is no file or folder.)") from error
+    missing = [each.id for each in selected if store.find(each.source.id, each.clip.id) is None]
+    if len(missing) > 1:
+        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise StoreError(
+            f"{len(missing)} of the {len(selected)} clips of {pattern} are not in the store {store.root}: {named}. "
+            f"Bring them in with: sr-data fetch {pattern}"
+        )
     for each in selected:
         record = store.get(each.source.id, each.clip.id)
         store.check(record)
