@@ -273,6 +273,26 @@ def test_shapes_parameters_and_measured_fields_of_random_stacks_are_torchs(
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"), [(2, 2, 0, 3), (3, 1, 1, 2), (4, 3, 2, 2)]
+)
+def test_a_dilated_pooling_sees_what_torchs_does(kernel: int, stride: int, padding: int, dilation: int):
+    torch = pytest.importorskip("torch", reason="needs the torch extra")
+    stack = parse_stack(f"maxpool{kernel}:s{stride}:p{padding}:d{dilation}")
+    pool = torch.nn.MaxPool2d(kernel, stride=stride, padding=padding, dilation=dilation)
+
+    size = stack.sizes(15)[-1]
+    assert pool(torch.zeros(1, 1, 15, 15)).shape[-2:] == (size, size)
+    for output in range(size):  # one bright row at a time: the output is bright when it sees it
+        seen = {
+            row
+            for row in range(15)
+            if pool(torch.eye(15)[row][None, None, :, None].expand(1, 1, 15, 15))[0, 0, output, 0]
+        }
+        assert seen == stack.sources(output, 15)
+
+
+@pytest.mark.torch
 @settings(deadline=None, max_examples=40)
 @given(text=stacks)
 def test_path_counts_are_the_output_of_ones_through_weights_of_one(text: str):

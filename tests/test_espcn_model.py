@@ -137,8 +137,8 @@ def test_the_seed_alone_decides_the_first_weights():
 def test_an_unknown_preset_or_option_is_refused():
     with pytest.raises(ValueError, match="known are espcn, .*residual"):
         preset("edsr", scale=2)
-    with pytest.raises(ValueError, match="momentum"):
-        preset("espcn", scale=2, momentum=0.9)
+    with pytest.raises(ValueError, match="dropout"):
+        preset("espcn", scale=2, dropout=0.9)
     with pytest.raises(ValueError, match="warmup_steps is 50"):
         preset("espcn", scale=2, steps=50, warmup_steps=50)
 
