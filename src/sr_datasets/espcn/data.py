@@ -71,8 +71,10 @@ class PatchSet:
         """
         parts = _Parts(self.dataset, config, first_step, ranks)
         for (lr, hr), draws in zip(self._stored(parts, ranks, workers), parts.draws(), strict=True):
-            lr, hr = (self.to_unit(pixels.to(ranks.device, non_blocking=True)) for pixels in (lr, hr))
-            yield draws.augmented(lr, hr)
+            # As bytes: they move in a quarter of the time that floats take.
+            lr, hr = (pixels.to(ranks.device, non_blocking=True) for pixels in (lr, hr))
+            lr, hr = draws.augmented(lr, hr)
+            yield self.to_unit(lr), self.to_unit(hr)
 
     def in_order(self, batch_size: int, ranks: Ranks) -> Iterator[Batch]:
         """Yield every row once over all processes, in the set's order, not turned."""
