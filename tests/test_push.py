@@ -10,9 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
+import fsspec
 import pytest
 import requests
+from fsspec.implementations.memory import MemoryFileSystem
 from made import MANIFEST, made_store, recipe_of
 from objectstore import BreakingLine, ObjectStore, object_store
 from typer.testing import CliRunner
@@ -257,6 +260,37 @@ def test_an_empty_address_is_no_place(set_dir: Path, tmp_path: Path, monkeypatch
     assert result.exit_code == 2
     assert "is empty: name a folder" in result.output
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_new_repository_of_a_hub_takes_a_set_through_fsspec(set_dir: Path, tmp_path: Path):
+    class Hub(MemoryFileSystem):
+        """A file system as huggingface_hub's: folders are names of files, a file is there when it was closed."""
+
+        protocol = "fakehub"
+        store: ClassVar[dict[str, Any]] = {}
+        pseudo_dirs: ClassVar[list[str]] = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return super()._strip_protocol(path.removeprefix("fakehub:/"))
+
+        def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
+            pass
+
+    fsspec.register_implementation("fakehub", Hub, clobber=True)
+    Hub().pipe("/datasets/me/demo/.gitattributes", b"*.parquet filter=lfs\n")
+    address = "fakehub://datasets/me/demo"
+
+    first = push_set(set_dir, address)
+    again = push_set(set_dir, address)
+
+    assert (first.sent, again.sent) == (len(first.files), 0)
+    stored = {name.removeprefix("/datasets/me/demo/") for name in Hub.store}
+    assert stored == {".gitattributes", *files_of(set_dir)}
+    assert RemoteSet(address, cache_dir=tmp_path / "cache").verify() == []
+    Hub().pipe("/datasets/me/demo/mine.txt", b"mine")
+    with pytest.raises(RemoteError, match=r"holds something else: mine\.txt"):
+        push_set(set_dir, address)
 
 
 def test_no_bucket_and_wrong_credentials_are_one_sentence(

@@ -1,17 +1,22 @@
 """Sets on an object store: read by row group, kept in a bounded cache, and nothing believed unchecked."""
 
+import errno
 import multiprocessing
+import os
 import pickle
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
+from fsspec.spec import AbstractFileSystem
 from objectstore import BreakingLine, ObjectStore, object_store
 from shard_sets import make_rows, write_set
 from typer.testing import CliRunner
@@ -441,9 +446,10 @@ def test_a_remote_set_is_looked_at_as_one_that_lies_here(
         assert found.replace("s3://tests/looked-at", here) == inspected(here, *args)
     assert len(set(ranges.asked)) == len(ranges.asked)
     for args in (["--row", "4", "--png"], ["--sheet", "5", "--png"], ["--html"]):
-        inspected(address, *args, str(tmp_path / "there.out"))
-        inspected(here, *args, str(tmp_path / "here.out"))
-        assert (tmp_path / "there.out").read_bytes() == (tmp_path / "here.out").read_bytes()
+        names = [f"{where}.{args[-1].removeprefix('--')}" for where in ("there", "here")]
+        inspected(address, *args, str(tmp_path / names[0]))
+        inspected(here, *args, str(tmp_path / names[1]))
+        assert (tmp_path / names[0]).read_bytes() == (tmp_path / names[1]).read_bytes()
     assert "s3://tests/looked-at: 9 rows" in inspected(address, "--against", here)
     assert "s3://tests/looked-at: 9 rows" in inspected(here, "--against", address)
 
@@ -465,6 +471,66 @@ def test_what_needs_every_sample_here_says_how_to_copy_a_remote_set(
 def test_a_place_without_a_set_says_what_to_do(store: ObjectStore, tmp_path: Path):
     with pytest.raises(ShardError, match=r"s3://tests/nothing is not a shard set: .* push"):
         RemoteSet(store.address("nothing"), cache_dir=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("address", ["s3://", "s3:///set", "gs://"])
+def test_an_address_without_a_bucket_says_how_one_is_written(address: str, tmp_path: Path):
+    with pytest.raises(RemoteError, match=r"names no bucket\. Write \w\w://BUCKET/FOLDER"):
+        RemoteSet(address, cache_dir=tmp_path / "cache")
+
+
+def test_a_host_that_is_not_found_is_no_set_whose_push_did_not_finish(tmp_path: Path):
+    class NoHost(AbstractFileSystem):
+        protocol = "nohost"
+
+        def info(self, path: str, **_: Any) -> Any:
+            raise FileNotFoundError(path) from socket.gaierror(-2, "Name or service not known")
+
+        _open = info
+
+    fsspec.register_implementation("nohost", NoHost, clobber=True)
+
+    with pytest.raises(
+        RemoteError, match=r"sr-data.json cannot be read: its host cannot be reached \(.*not known"
+    ):
+        RemoteSet("nohost://x.invalid/y", cache_dir=tmp_path / "cache")
+
+
+def test_a_shard_is_shown_by_its_address(store: ObjectStore, remote: str, tmp_path: Path):
+    shard = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache").shard(NAMES[0])
+
+    assert str(shard.path) == f"s3://tests/{remote}/data/{NAMES[0]}"
+
+
+def test_a_cache_that_cannot_be_made_is_told_as_such(store: ObjectStore, remote: str, tmp_path: Path):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(RemoteError, match=r"local cache cannot be written: .*Point SR_DATA_CACHE"):
+        RemoteSet(store.address(remote), cache_dir=tmp_path / "file" / "cache")
+
+
+def test_reading_goes_on_when_the_caches_disk_is_full_and_says_so_once(
+    store: ObjectStore,
+    set_dir: Path,
+    remote: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    def _full(path: Path) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    opened = RemoteSet(store.address(remote), cache_dir=tmp_path / "cache")
+    monkeypatch.setattr("sr_datasets.shards.cache.atomic_path", _full)
+
+    for name in NAMES:
+        here, there = ShardReader(set_dir / DATA_DIR / name), opened.shard(name)
+        for row in range(48):
+            np.testing.assert_array_equal(there.pixels(row)[1], here.pixels(row)[1])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert re.search(
+        r"cache/pieces: No space left on device\. Pieces .* no longer kept .*SR_DATA_CACHE", said
+    )
 
 
 def test_messages_keep_passwords_to_themselves():

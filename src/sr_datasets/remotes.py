@@ -6,6 +6,7 @@ Reads that fail are tried again; errors say what to do in one sentence, and neve
 import errno
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ _REFUSED = re.compile(
     r"|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION|EXPIRED_TOKEN|ExpiredToken|HTTP status 40[13]"
     r"|Forbidden|Unauthorized"
 )
+_WITH_BUCKETS = ("s3", "gs", "gcs")
 _NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket")
 
 
@@ -194,7 +196,25 @@ class Place:
         try:
             yield
         except (OSError, pa.ArrowException) as error:
+            if (cause := self._unreachable(name, error)) is not None:
+                raise RemoteError(
+                    f"{self.shown(name)} cannot be {what}: its host cannot be reached ({' '.join(str(cause).split())}). Look "
+                    "at the address and at the network."
+                ) from error
             raise _error_of(error, self.shown(name), what) from error
+
+    def _unreachable(self, name: str, error: Exception) -> OSError | None:
+        """Return what kept a client of fsspec from its host: it, and Arrow, tell that as a file that is not there."""
+        if not isinstance(error, FileNotFoundError) or self._opened is None:
+            return None
+        handler = getattr(self._opened[0], "handler", None)
+        if not isinstance(handler, fs.FSSpecHandler):
+            return None
+        try:
+            handler.fs.info(self.path(name))
+        except OSError as told:
+            return _connection_error(told)
+        return None
 
 
 class RangeReader:
@@ -295,6 +315,11 @@ def retried(action: Callable[[], _T]) -> _T:
 def _filesystem_of(address: str, shown: str) -> tuple[fs.FileSystem, str]:
     if not is_address(address):
         return fs.LocalFileSystem(), os.path.abspath(address)  # noqa: PTH100 - Path.resolve would follow links
+    if urlsplit(address).scheme.lower() in _WITH_BUCKETS and not urlsplit(address).netloc.rpartition("@")[2]:
+        raise RemoteError(
+            f"The address {address.partition('?')[0]} names no bucket. Write {urlsplit(address).scheme}://BUCKET/FOLDER.",
+            final=True,
+        )
     try:
         filesystem, path = fs.FileSystem.from_uri(address)
         return filesystem, path
@@ -330,7 +355,7 @@ def _error_of(error: Exception, where: str, what: str) -> RemoteError:
     if isinstance(error, PermissionError) or _REFUSED.search(text):
         return RemoteError(
             f"{where} cannot be {what}: the place refuses. Its credentials are missing or wrong, or lack the "
-            f"permission (for s3://: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws). It said: {text}",
+            f"permission (for s3://: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws; for hf://: HF_TOKEN). It said: {text}",
             final=True,
         )
     if _NO_BUCKET.search(text):
@@ -346,4 +371,19 @@ def _error_of(error: Exception, where: str, what: str) -> RemoteError:
     return RemoteError(f"{where} cannot be {what}: {text}", final=not is_address(where))
 
 
+def _connection_error(error: Exception) -> OSError | None:
+    """Return the error of a connection, or of a name that no host has, that an error came from."""
+    seen: BaseException | None = error
+    for _ in range(_DEEPEST_CAUSE):
+        # aiohttp's own names: it is not imported here.
+        if isinstance(seen, OSError) and (
+            isinstance(seen, ConnectionRefusedError | socket.gaierror)
+            or type(seen).__name__.startswith("ClientConnector")
+        ):
+            return seen
+        seen = None if seen is None else seen.__cause__ or seen.__context__
+    return None
+
+
+_DEEPEST_CAUSE = 8
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,11 +1,14 @@
 """Pieces of remote files on the local disk: bounded, hashed, shared by all processes of a user."""
 
 import hashlib
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 
-from sr_datasets.files import atomic_path, disk_errors, locked
+from sr_datasets.files import atomic_path, locked
+
+_logger = logging.getLogger(__name__)
 
 _USAGE_NAME = "usage"
 _DIGEST_BYTES = 32
@@ -29,13 +32,14 @@ class PieceCache:
         """
         self.folder = folder
         self.max_bytes = max_bytes
+        self._given_up = False
 
     def get(self, name: str) -> bytes | None:
         """Return a piece; None when it is not here, or not what was kept."""
         path = self.folder / name
         try:
             stored = path.read_bytes()
-        except FileNotFoundError:
+        except OSError:  # not there, or not to be read: it is fetched
             return None
         data = memoryview(stored)[_DIGEST_BYTES:]
         if hashlib.sha256(data).digest() != stored[:_DIGEST_BYTES]:
@@ -48,11 +52,14 @@ class PieceCache:
         return bytes(data)
 
     def put(self, name: str, data: bytes) -> None:
-        """Keep a piece, and throw out others when the bound asks for it."""
+        """Keep a piece, and throw out others when the bound asks for it.
+
+        A folder that cannot be written to, or whose disk is full, is told once; reading goes on without it.
+        """
         size = len(data) + _DIGEST_BYTES
-        if size > self.max_bytes:
+        if size > self.max_bytes or self._given_up:
             return
-        with disk_errors(f"keeping pieces of a remote set in {self.folder}", self.folder):
+        try:
             with locked(self.folder / f".{_USAGE_NAME}.lock"):
                 used = self._used() + size
                 if used > self.max_bytes:
@@ -60,6 +67,14 @@ class PieceCache:
                 self._note(used)
             with atomic_path(self.folder / name) as partial:
                 partial.write_bytes(hashlib.sha256(data).digest() + data)
+        except OSError as error:
+            self._given_up = True
+            _logger.warning(
+                "%s: %s. Pieces of remote sets are no longer kept there in this process: what is read again is fetched again. "
+                "Make room, or point SR_DATA_CACHE elsewhere.",
+                self.folder,
+                error.strerror or error,
+            )
 
     def _used(self) -> int:
         try:

@@ -126,7 +126,7 @@ class RemoteSet:
         try:
             text = self.place.read(SET_NAME)
         except RemoteError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+            if error.final and isinstance(error.__cause__, FileNotFoundError):
                 raise ShardError(
                     f"{self} is not a shard set: it has no {SET_NAME}, or its push did not finish. "
                     "Look at the address, or run sr-data push again."
@@ -137,7 +137,7 @@ class RemoteSet:
             raise ShardError(f"{self.place.shown(SET_NAME)} changed since the set was opened. Open it again.")
         self._digest = digest
         folder = self._cache_dir / "sets" / digest
-        write_atomic(folder / SET_NAME, text)
+        _keep(folder / SET_NAME, text)
         expected = read_set(folder).index
         index = folder / INDEX_NAME
         if not index.is_file() or sha256_of(index) != expected.sha256:
@@ -147,7 +147,7 @@ class RemoteSet:
                     f"{self.place.shown(INDEX_NAME)} is not what {SET_NAME} beside it names: {len(found)} bytes, "
                     f"{expected.size_bytes} were written. It changed, or is of another build: push the set again."
                 )
-            write_atomic(index, found)
+            _keep(index, found)
         return folder
 
     def shard(self, name: str) -> "RemoteShard":
@@ -323,6 +323,7 @@ class RemoteShard(ShardReader):
         self.owner, self.info = owner, info
         self._name = f"{DATA_DIR}/{info.name}"
         super().__init__(_Shown.of(owner.place.shown(self._name)))
+        self.path = _Shown.of(owner.place.shown(self._name))  # a plain path would lose a slash of ://
 
     def _reset(self) -> None:
         super()._reset()
@@ -481,6 +482,18 @@ class RemoteShard(ShardReader):
         if length > len(tail):
             tail = self._range(size - length, size - len(tail)) + tail
         return tail[-length:]
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write a file of the local cache that no remote set can be read without."""
+    try:
+        write_atomic(path, data)
+    except OSError as error:
+        raise RemoteError(
+            f"The local cache cannot be written: {path.parent}: {error.strerror or error}. Point SR_DATA_CACHE to a folder that "
+            "you may write to, with room.",
+            final=True,
+        ) from error
 
 
 def _find_piece(task: tuple[RemoteShard, int]) -> tuple[bytes, bool]:
