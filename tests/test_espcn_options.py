@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the torch extra")
 
 import numpy as np
+import torch
 from patches import write_set
 from test_espcn_train import metrics_of, quick, scenes
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from sr_datasets.espcn.config import PRESETS, EspcnConfig, TrainConfig, option_n
 from sr_datasets.espcn.data import network_of
 from sr_datasets.espcn.options import config_of, parsed_option, read_config
 from sr_datasets.espcn.schedule import Plateau, PlateauState
+from sr_datasets.espcn.step import Step
 from sr_datasets.espcn.train import train
 
 pytestmark = pytest.mark.torch
@@ -212,8 +214,6 @@ def test_a_resumed_run_of_any_options_repeats_the_unbroken_one(
 
 
 def test_the_plateau_rule_lowers_the_rate_when_the_loss_no_longer_falls_and_ends_the_run():
-    import torch
-
     config = quick(
         schedule="plateau",
         learning_rate=0.01,
@@ -306,3 +306,30 @@ def test_pixels_that_do_not_fit_in_memory_say_so_where_they_must(
 def test_a_crop_that_is_larger_than_the_patches_is_refused(tmp_path: Path, patches: Path):
     with pytest.raises(ModelError, match=r"its LR patches are 8x8, a crop of 9 is larger"):
         train(quick(crop=9), patches, out_dir=tmp_path / "model")
+
+
+def test_without_a_folder_the_model_goes_into_model(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    assert invoke("train", patches, "--preset", "quick", "--steps", 3).exit_code == 0
+
+    assert load_model(tmp_path / "model")[1].step == 3
+
+
+def test_a_compiler_that_is_not_there_is_one_sentence(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # As torch._inductor has them, which takes seconds to load.
+    missing = type("InvalidCxxCompiler", (RuntimeError,), {"__module__": "torch._inductor.exc"})
+
+    def refuse(*_: object) -> None:
+        raise missing("\nNo working C++ compiler found\nin three lines")
+
+    monkeypatch.setattr(Step, "_gradients", refuse)
+    monkeypatch.setattr(torch, "compile", lambda model: model)
+    with pytest.raises(
+        ModelError, match=r"torch.compile failed: No working C\+\+ compiler found\. Train without"
+    ):
+        train(quick(compile=True), patches, out_dir=tmp_path / "model")

@@ -27,7 +27,7 @@ def _print_options(value: bool) -> None:
 @app.command("train")
 def train_command(
     shards: Annotated[Path, typer.Argument(help="Folder that `sr-data build-pairs` wrote.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the model.")] = Path("model"),
     preset: Annotated[
         str | None,
         typer.Option(

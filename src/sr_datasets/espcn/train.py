@@ -337,7 +337,7 @@ def _describe(config: TrainConfig, model: Espcn, data: PatchSet, ranks: Ranks) -
 
 @contextlib.contextmanager
 def _memory_errors(config: TrainConfig) -> Iterator[None]:
-    """Turn a batch that does not fit in memory into one sentence.
+    """Turn a batch that does not fit in memory, and a compiler that is not there, into one sentence.
 
     Raises:
         ModelError: In place of what torch or Python raised.
@@ -345,6 +345,11 @@ def _memory_errors(config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if config.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+            raise ModelError(
+                f"torch.compile failed: {reason[:200]}. Train without it (--set compile=false), or install a compiler."
+            ) from error
         # Torch has a class of its own for the GPU's memory only.
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(
             error
