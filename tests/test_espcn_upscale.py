@@ -310,3 +310,43 @@ def test_the_threads_of_torch_are_as_before():
     with Upscaler(nearest(2), device="cpu", threads=2):
         pass
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_batch_gives_what_single_frames_give(monkeypatch: pytest.MonkeyPatch, frames: int):
+    monkeypatch.setattr(upscale_module, "_TILE_PIXELS", 900)
+    model, layout = (
+        drawn(3, frames=frames),
+        PlaneLayout("yuv", 1, 1, siting="left", matrix="bt709", range="limited"),
+    )
+    clip = [formula_planes("yuv420p", 30, 22, index) for index in range(4)]
+
+    with Upscaler(model, device="cpu", threads=2) as upscaler:
+        windows = list(_windows(clip, frames))
+        together = upscaler.submit(windows, layout).result()
+        single = [upscaler.submit([window], layout).result()[0] for window in windows]
+
+    for ours, theirs in zip(together, single, strict=True):
+        for plane, other in zip(ours, theirs, strict=True):
+            assert np.abs(plane.astype(int) - other).max() <= 1
+
+
+def test_the_report_says_that_sound_was_left_out(tmp_path: Path):
+    import av
+
+    with av.open(str(tmp_path / "in.mkv"), "w") as container:
+        video: Any = container.add_stream("ffv1", rate=25)
+        sound: Any = container.add_stream("pcm_s16le", rate=8000)
+        video.width, video.height, video.pix_fmt = 16, 12, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((18, 16), np.uint8), "yuv420p")
+        frame.pts = 0
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 320), np.int16), "s16", "mono")
+        samples.sample_rate, samples.pts = 8000, 0
+        for stream, one in ((video, frame), (sound, samples)):
+            container.mux(stream.encode(one))
+            container.mux(stream.encode(None))
+
+    report = upscale(tmp_path / "in.mkv", tmp_path / "out.mkv", nearest(2))
+
+    assert "Sound was left out" in report.to_text()
+    assert f"-i {tmp_path / 'out.mkv'} -i {tmp_path / 'in.mkv'} -map 0:v -map 1:a -c copy" in report.to_text()
