@@ -211,7 +211,9 @@ class _Parts(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         for numbers, rows in self._blocks():
             for first, some in zip(numbers[:, 0].tolist(), rows.tolist(), strict=True):
-                yield SampleRows(some, first=first, step=self.sampler.world_size)
+                yield SampleRows(
+                    some, first=first, step=self.sampler.world_size, near=self.config.block is not None
+                )
 
     def rows(self, device: torch.device) -> Iterator[Tensor]:
         """Yield the rows of each step on a device; they travel there many steps at a time."""
