@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from shard_sets import make_rows
 
 from sr_datasets.errors import ShardError
 from sr_datasets.shards.damage import chunks_of
-from sr_datasets.shards.pages import iter_pages
+from sr_datasets.shards.pages import crc_bytes, crc_field, iter_pages
 from sr_datasets.shards.sets import (
     DATA_DIR,
     INDEX_NAME,
@@ -150,6 +151,37 @@ def test_an_altered_pixel_of_a_compressed_shard_is_located_by_its_row(
     found = problems_after(sets[storage], f"{DATA_DIR}/{SHARD}", pages[2].at + 50, 1)
 
     assert any(f"row group 1 (row 7), column {chunk.column}, page at bytes" in problem for problem in found)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("name", [f"{DATA_DIR}/{SHARD}", INDEX_NAME])
+def test_an_altered_checksum_is_told_from_altered_data(
+    sets: dict[Storage, Path], storage: Storage, name: str
+) -> None:
+    path = sets[storage] / name
+    data = memoryview(path.read_bytes())
+    rng = np.random.default_rng(1)
+    pages = [
+        page
+        for chunk in chunks_of(pq.read_metadata(path))
+        for page in iter_pages(data, chunk.start, chunk.end)
+    ]
+    for page in (pages[number] for number in rng.permutation(len(pages))[:8]):
+        start, end = crc_field(data, page)
+        assert crc_bytes(zlib.crc32(data[page.at : page.end])) == data[start:end]
+        at = int(rng.integers(start, min(end, start + 4)))  # a fifth byte has bits that mean nothing
+        text = "\n".join(problems_after(sets[storage], name, at, 1 << int(rng.integers(6))))
+        assert f"byte {at}, in the CRC-32 that the header of a page holds" in text
+        assert "the page's data are right" in text
+
+
+def test_a_footer_of_the_index_that_cannot_be_read_is_located_to_the_byte(sets: dict[Storage, Path]) -> None:
+    path = sets["raw"] / INDEX_NAME
+    data = path.read_bytes()
+    footer = len(data) - 8 - struct.unpack("<I", data[-8:-4])[0]
+
+    for at in range(footer, len(data) - 8, 97):
+        assert f"byte {at}, in the footer" in "\n".join(problems_after(sets["raw"], INDEX_NAME, at, 255))
 
 
 @pytest.mark.parametrize(

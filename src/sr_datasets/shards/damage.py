@@ -4,8 +4,10 @@ Every page has a CRC-32, so damage inside a page is found by reading. Headers of
 have none: there, a shard is written again from what it still says, and the first byte that differs tells the place.
 """
 
+import hashlib
 import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
-from sr_datasets.shards.pages import Page, PageError, check_page, iter_pages
+from sr_datasets.shards.pages import Page, PageError, check_page, crc_bytes, crc_field, iter_pages
 from sr_datasets.shards.reader import FileMap, ShardReader
 
 MAGIC: Final = b"PAR1"
@@ -68,11 +70,15 @@ def chunks_of(metadata: pq.FileMetaData) -> Iterator[Chunk]:
         first += group.num_rows
 
 
-def check_container(path: Path) -> list[str]:
+def check_container(path: Path, sha256: str | None = None) -> list[str]:
     """Hold every byte of a Parquet file of ours that has a checksum, or a place, against it.
 
     Looks at the magic at both ends, at the footer's length, at whether column chunks follow each other without a gap, at
     each page's header and CRC-32.
+
+    Args:
+        path: The file.
+        sha256: What the file had when it was written, if that is known: it tells an altered checksum from altered data.
 
     Returns:
         One sentence for each problem, with row group, column and rows where it lies in one; empty when there is none.
@@ -91,8 +97,12 @@ def check_container(path: Path) -> list[str]:
         metadata = pq.read_metadata(path)
         chunks = list(chunks_of(metadata))
     except (ArithmeticError, LookupError, MemoryError, OSError, ValueError, pa.ArrowException) as error:
-        return [*problems, f"{path}: footer (from byte {footer_at}): cannot be read: {error}"]
+        return [
+            *problems,
+            f"{path}: footer (bytes {footer_at} to {len(view) - _TAIL_BYTES}): cannot be read: {error}",
+        ]
     at = len(MAGIC)
+    bad: list[tuple[str, Page]] = []
     for chunk in chunks:
         if chunk.start != at or not chunk.start <= chunk.end <= footer_at:
             problems.append(
@@ -101,11 +111,33 @@ def check_container(path: Path) -> list[str]:
             )
             return problems
         at = chunk.end
-        problems += _check_chunk(path, view, chunk)
+        problems += _check_chunk(path, view, chunk, bad)
+    if (
+        len(problems) == len(bad) == 1
+        and sha256 is not None
+        and (place := _altered_crc(view, bad[0][1], sha256))
+    ):
+        return [f"{path}: {bad[0][0]}, {place}: the page's data are right"]
     return problems
 
 
-def _check_chunk(path: Path, view: memoryview, chunk: Chunk) -> list[str]:
+def _altered_crc(view: memoryview, page: Page, sha256: str) -> str | None:
+    """Name the CRC-32 of a page, if the file is as it was written but for that; None when the data were altered."""
+    first, end = crc_field(view, page)
+    right = crc_bytes(zlib.crc32(view[page.at : page.end]))
+    if len(right) != end - first:
+        return None
+    digest = hashlib.sha256(view[:first])
+    digest.update(right)
+    digest.update(view[end:])
+    if digest.hexdigest() != sha256:
+        return None
+    altered = next(place for place, byte in enumerate(right) if view[first + place] != byte)
+    return f"byte {first + altered}, in the CRC-32 that the header of a page holds (it begins at byte {page.header_at})"
+
+
+def _check_chunk(path: Path, view: memoryview, chunk: Chunk, bad: list[tuple[str, Page]]) -> list[str]:
+    """Return what is wrong with a column chunk; pages whose CRC-32 is not that of their data go into ``bad``."""
     problems = []
     num_values = 0
     pages: list[Page] = []
@@ -130,6 +162,7 @@ def _check_chunk(path: Path, view: memoryview, chunk: Chunk) -> list[str]:
         try:
             check_page(view, page)
         except PageError as error:
+            bad.append((chunk.where(rows), page))
             problems.append(
                 f"{path}: {chunk.where(rows)}, page at bytes {page.at} to {page.end} (its header begins at byte "
                 f"{page.header_at}): {error}"

@@ -89,6 +89,39 @@ def check_page(view: memoryview, page: Page) -> None:
         )
 
 
+def crc_field(view: memoryview, page: Page) -> tuple[int, int]:
+    """Return where the CRC-32 stands in a page's header: its first byte in the file, and the one behind its last.
+
+    Raises:
+        PageError: The header has none.
+    """
+    at, number = page.header_at, 0
+    while (head := view[at]) != 0:
+        number += head >> 4
+        kind = head & 15
+        if not head >> 4:
+            number, at = _read_int(view, at + 1)
+            at -= 1
+        end = _read_value(view, at + 1, kind)[1]
+        if (number, kind) == (4, _I32):
+            return at + 1, end
+        at = end
+    raise PageError("a header without a CRC-32", at=page.header_at, page=page)
+
+
+def crc_bytes(crc: int) -> bytes:
+    """Return a CRC-32 as a header has it: an int32, zigzag, in groups of seven bits, the lowest first."""
+    signed = crc - (1 << 32) if crc >= 1 << 31 else crc
+    value = (signed << 1) ^ (signed >> 31)
+    value &= 0xFFFFFFFF
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
+
+
 def _page_at(view: memoryview, at: int, end: int) -> Page:
     try:
         fields, data_at = _read_struct(view[:end], at)

@@ -116,15 +116,15 @@ def _verify_index(set_dir: Path, info: SetInfo, *, trusted: bool) -> list[str]:
         return [f"{path}: the file is missing"]
     if path.stat().st_size == expected.size_bytes and sha256_of(path) == expected.sha256:
         return []
-    found = check_container(path)
+    found = check_container(path, expected.sha256) if path.stat().st_size else []
     if not trusted and not found:
         return [f"{set_dir / SET_NAME}: what it says of {INDEX_NAME} is not that file"]
-    if not found:
+    if path.stat().st_size == expected.size_bytes:
         with tempfile.TemporaryDirectory(prefix="sr-data-") as folder, suppress(ShardError):
             again = Path(folder) / INDEX_NAME
             write_index_file(again, set_dir, info.shards)
             if sha256_of(again) == expected.sha256 and (at := first_difference(path, again)) is not None:
-                found = [f"{path}: byte {at}, in {region_of(again, at)}"]
+                found = [*found, f"{path}: byte {at}, in {region_of(again, at)}"]
     return [f"{path}: altered: not the {expected.size_bytes} bytes with SHA-256 {expected.sha256}", *found]
 
 
@@ -163,7 +163,11 @@ def verify_shard(path: Path, expected: ShardInfo | None = None) -> list[str]:
     if not path.is_file():
         return [f"{path}: the file is missing"]
     problems = _verify_outside(path, expected) if expected is not None else []
-    if problems and (found := check_container(path) if path.stat().st_size else []):
+    if problems and (
+        found := check_container(path, expected.sha256 if expected is not None else None)
+        if path.stat().st_size
+        else []
+    ):
         return problems + found
     reader = ShardReader(path)
     try:
