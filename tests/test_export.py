@@ -7,6 +7,7 @@ import sys
 import time
 import types
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,7 +220,11 @@ def test_ten_bits_fill_sixteen_and_come_back(tmp_path: Path):
     ("rows", "to", "message"),
     [
         (make_rows("p", 1, color="yuv420", height=4, width=4), "png", "no 4:2:0 planes"),
-        (make_rows("d", 1, color="y", bit_depth=10), "basicsr-lmdb", "10 bits, and BasicSR reads"),
+        (
+            make_rows("d", 1, color="y", bit_depth=10),
+            "basicsr-lmdb",
+            "10 bits, and BasicSR turns every picture",
+        ),
         (make_rows("d", 1, bit_depth=12), "png", "12 bits of R, G and B"),
     ],
 )
@@ -244,6 +249,29 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path):
     with pytest.raises(SelectionError, match=r"no split 'tran'.* Did you mean train"):
         export_set(tmp_path / "set", tmp_path / "new", to="png", split="tran")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("to", TARGETS)
+def test_a_set_without_lr_gives_gt_alone(tmp_path: Path, to: Target):
+    if to == "basicsr-lmdb":
+        lmdb = pytest.importorskip("lmdb")
+    nothing = np.empty((3, 0, 0), np.uint8)
+    rows = [replace(row, lr=nothing) for row in make_rows("alone", 2)]
+
+    export_set(one_shard(tmp_path / "set", rows), tmp_path / "out", to=to, split="train")
+
+    name = name_of(rows[1].sample_id)
+    if to == "png":
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["gt", "meta_info.txt"]
+        found = planes_of(tmp_path / "out" / "gt" / f"{name}.png")
+    else:
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["gt.lmdb"]
+        with (
+            lmdb.open(str(tmp_path / "out" / "gt.lmdb"), readonly=True, lock=False) as env,
+            env.begin() as stored,
+        ):
+            found = planes_of(stored.get(name.encode()))
+    np.testing.assert_array_equal(found, rows[1].hr)
 
 
 def test_nothing_is_exported_into_a_set(tmp_path: Path):

@@ -18,6 +18,7 @@ from sr_datasets.shards.schema import Pixels, Row
 from sr_datasets.shards.sets import DATA_DIR, SetInfo, read_set, require_outside_sets
 
 Target: TypeAlias = Literal["png", "basicsr-lmdb"]
+Kind: TypeAlias = Literal["lq", "gt"]
 
 _COMMIT_EVERY = 1000
 _COMPRESS_LEVEL = 6
@@ -31,13 +32,15 @@ class ExportReport:
     out_dir: Path
     """The folder."""
     rows: dict[str, int]
-    """Patch pairs of each split."""
+    """Rows of each split: patch pairs, or HR patches alone."""
     size_bytes: int
     """Bytes of all pictures."""
+    hr_only: bool
+    """Whether the set keeps no LR, so that there is ``gt`` alone."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
-        return {"rows": self.rows, "size_bytes": self.size_bytes}
+        return {"rows": self.rows, "size_bytes": self.size_bytes, "hr_only": self.hr_only}
 
 
 def name_of(sample_id: str) -> str:
@@ -77,7 +80,8 @@ def export_set(
 
     ``png``: ``lq/NAME.png``, ``gt/NAME.png`` and ``meta_info.txt``. ``basicsr-lmdb``: ``lq.lmdb`` and ``gt.lmdb`` with the
     same keys, as BasicSR's ``PairedImageDataset`` reads them. Rows of several frames are folders (or keys) ``NAME/00000000``
-    and on; HR of the centre frame alone has that frame's number.
+    and on; HR of the centre frame alone has that frame's number. A set without LR (``degradation: none``) gives ``gt`` alone, with
+    the halo that its HR has.
 
     Args:
         set_dir: Folder of the set.
@@ -116,7 +120,9 @@ def export_set(
         except BaseException:
             remove(partial)
             raise
-    return ExportReport(out_dir, rows, size)
+    degradation = info.recipe.get("degradation")
+    hr_only = isinstance(degradation, dict) and degradation.get("kind") == "none"
+    return ExportReport(out_dir, rows, size, hr_only)
 
 
 def _write_splits(
@@ -169,7 +175,7 @@ def _rows_of(path: Path) -> Iterator[Row]:
 
 
 class _Writer(Protocol):
-    def put(self, kind: Literal["lq", "gt"], name: str, png: bytes, shape: tuple[int, int, int]) -> None: ...
+    def put(self, kind: Kind, name: str, png: bytes, shape: tuple[int, int, int]) -> None: ...
 
     def window(self, name: str, count: int, shape: tuple[int, int, int]) -> None: ...
 
@@ -177,19 +183,20 @@ class _Writer(Protocol):
 def _write_row(row: Row, writer: _Writer, to: Target) -> int:
     _refuse(row, to)
     name = name_of(row.sample_id)
-    lr = row.lr if row.lr.ndim == 4 else row.lr[None]
+    window = len(row.frame_indices)
     hr = row.hr if row.hr.ndim == 4 else row.hr[None]
-    first = 0 if len(hr) == len(lr) else len(lr) // 2
+    pictures: list[tuple[Kind, Pixels, int]] = [("gt", hr, 0 if len(hr) == window else window // 2)]
+    if row.lr.size:
+        pictures.insert(0, ("lq", row.lr if row.lr.ndim == 4 else row.lr[None], 0))
     size = 0
-    for kind, frames, start in (("lq", lr, 0), ("gt", hr, first)):
+    for kind, frames, start in pictures:
         for number, planes in enumerate(frames, start):
             png = png_of_planes(_for_png(planes, row.bit_depth))
             shape = (planes.shape[1], planes.shape[2], planes.shape[0])
-            key = f"{name}/{number:08d}" if len(lr) > 1 else name
-            writer.put("lq" if kind == "lq" else "gt", key, png, shape)
+            writer.put(kind, f"{name}/{number:08d}" if window > 1 else name, png, shape)
             size += len(png)
-    if len(lr) > 1:
-        writer.window(name, len(lr), (hr.shape[2], hr.shape[3], hr.shape[1]))
+    if window > 1:
+        writer.window(name, window if row.lr.size else len(hr), (hr.shape[2], hr.shape[3], hr.shape[1]))
     return size
 
 
@@ -197,12 +204,10 @@ def _refuse(row: Row, to: Target) -> None:
     where = f"{row.sample_id}: "
     if row.color == "yuv420":
         raise ShardError(f"{where}PNG has no 4:2:0 planes. Build the set with color: rgb or y to export it.")
-    if not row.lr.size:
-        raise ShardError(f"{where}the set keeps no LR (degradation: none), so there are no pairs to export.")
     if row.bit_depth > 8 and to == "basicsr-lmdb":
         raise ShardError(
-            f"{where}{row.bit_depth} bits, and BasicSR reads pictures as 8 bits. Export with --to png, or build with hr: "
-            "of 8-bit clips."
+            f"{where}{row.bit_depth} bits, and BasicSR turns every picture of an LMDB into 8 bits when it reads it. Export with "
+            "--to png (16 bits), or build the set from clips of 8 bits."
         )
     if row.bit_depth > 8 and row.color == "rgb":
         raise ShardError(
@@ -231,7 +236,7 @@ class _Tree:
         self._lines: list[str] = []
         self._windows: list[str] = []
 
-    def put(self, kind: Literal["lq", "gt"], name: str, png: bytes, shape: tuple[int, int, int]) -> None:
+    def put(self, kind: Kind, name: str, png: bytes, shape: tuple[int, int, int]) -> None:
         path = self._folder / kind / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
@@ -247,7 +252,7 @@ class _Tree:
 
 
 class _Lmdb:
-    """BasicSR's two environments, each with its ``meta_info.txt``."""
+    """BasicSR's two environments, or that of HR alone, each with its ``meta_info.txt``."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         try:
@@ -256,17 +261,21 @@ class _Lmdb:
             raise MissingExtraError("exporting to BasicSR's LMDB", extra="lmdb") from error
         self._folder = folder
         self._waiting = 0
-        self._lines: dict[str, list[str]] = {"lq": [], "gt": []}
         # A sparse file would grow to the map's size only with its content; what is never written takes no room.
-        self._open: dict[str, Any] = {
-            kind: lmdb.open(str(folder / f"{kind}.lmdb"), map_size=max_bytes + (64 << 20))
-            for kind in self._lines
-        }
-        self._begun = {kind: env.begin(write=True) for kind, env in self._open.items()}
+        self._opening: Any = lmdb.open
+        self._map_size = max_bytes + (64 << 20)
+        self._lines: dict[Kind, list[str]] = {}
+        self._open: dict[Kind, Any] = {}
+        self._begun: dict[Kind, Any] = {}
 
-    def put(self, kind: Literal["lq", "gt"], name: str, png: bytes, shape: tuple[int, int, int]) -> None:
+    def put(self, kind: Kind, name: str, png: bytes, shape: tuple[int, int, int]) -> None:
+        if kind not in self._open:
+            self._open[kind] = self._opening(str(self._folder / f"{kind}.lmdb"), map_size=self._map_size)
+            self._begun[kind] = self._open[kind].begin(write=True)
         self._begun[kind].put(name.encode("ascii"), png)
-        self._lines[kind].append(f"{name}.png ({','.join(map(str, shape))}) {_COMPRESS_LEVEL}\n")
+        self._lines.setdefault(kind, []).append(
+            f"{name}.png ({','.join(map(str, shape))}) {_COMPRESS_LEVEL}\n"
+        )
         self._waiting += 1
         if self._waiting >= _COMMIT_EVERY:
             self._waiting = 0

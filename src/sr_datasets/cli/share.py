@@ -117,6 +117,7 @@ def export_command(
         typer.echo(json.dumps(report.to_json(), indent=1))
         return
     rows = ", ".join(f"{count} {name}" for name, count in report.rows.items())
+    count, (word, plural) = sum(report.rows.values()), ("HR patch", "es") if report.hr_only else ("pair", "s")
     typer.echo(
-        f"{sum(report.rows.values())} pairs ({rows}), {human_bytes(report.size_bytes)} in {report.out_dir}"
+        f"{count} {word}{'' if count == 1 else plural} ({rows}), {human_bytes(report.size_bytes)} in {report.out_dir}"
     )
