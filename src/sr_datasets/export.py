@@ -261,8 +261,8 @@ class _Lmdb:
             raise MissingExtraError("exporting to BasicSR's LMDB", extra="lmdb") from error
         self._folder = folder
         self._waiting = 0
-        # A sparse file would grow to the map's size only with its content; what is never written takes no room.
         self._opening: Any = lmdb.open
+        # A sparse file would grow to the map's size only with its content; what is never written takes no room.
         self._map_size = max_bytes + (64 << 20)
         self._lines: dict[Kind, list[str]] = {}
         self._open: dict[Kind, Any] = {}
