@@ -48,6 +48,8 @@ def run(path: Path, lr: torch.Tensor) -> Any:
         {"scale": 3, "upsampling": "transposed"},
         {"scale": 2, "upsampling": "resize-nearest", "residual": "nearest"},
         {"scale": 3, "upsampling": "resize-bilinear"},
+        {"scale": 2, "upsampling": "resize-bilinear", "residual": "bilinear"},
+        {"scale": 3, "body": "deep", "activation": "gelu", "residual": "nearest"},
     ],
     ids=lambda config: "-".join(map(str, config.values())),
 )

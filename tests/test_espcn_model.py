@@ -109,19 +109,40 @@ def test_the_residual_preset_starts_as_nearest_upsampling_of_its_input():
     torch.testing.assert_close(sr, F.interpolate(lr, scale_factor=4.0, mode="nearest"), rtol=0, atol=0)
 
 
-def test_an_output_pixel_sees_nine_by_nine_pixels_of_the_input():
-    model = Espcn(EspcnConfig(scale=2))
+@pytest.mark.parametrize(("scale", "parameters"), [(2, 19_300), (3, 20_025), (4, 21_040)])
+def test_the_deep_body_has_fewer_parameters_and_starts_as_shortcuts_around_its_layers(
+    scale: int, parameters: int
+):
+    model = Espcn(EspcnConfig(scale=scale, body="deep"), seed=3)
+    maps = torch.rand(1, 16, 6, 7)
+
+    assert model.num_parameters == parameters < Espcn(EspcnConfig(scale=scale)).num_parameters
+    assert len(model.layers) == 10
+    for layer in model.layers[1:-1]:
+        drawn = layer(maps) - maps
+        assert drawn.abs().mean() < maps.mean()
+        kernel = layer.weight.clone()
+        kernel[range(16), range(16), 1, 1] -= 1
+        assert kernel.abs().max() <= 1 / 12  # one by the root of 16 x 3 x 3 inputs
+        torch.testing.assert_close(F.conv2d(maps, kernel, layer.bias, padding=1), drawn, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("body", "side"), [("published", 9), ("deep", 21)])
+def test_an_output_pixel_sees_so_many_pixels_of_the_input(body: str, side: int):
+    model = Espcn(EspcnConfig(scale=2, body=body))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(0.01)
-    lr = torch.zeros(1, 1, 21, 21, requires_grad=True)
+    lr = torch.zeros(1, 1, 41, 41, requires_grad=True)
 
-    model(lr)[0, 0, 20, 20].backward()
+    model(lr)[0, 0, 40, 40].backward()
 
     assert lr.grad is not None
     seen = lr.grad[0, 0].abs() > 0
-    assert seen[6:15, 6:15].all()
-    assert seen.sum() == 81
+    halo = (side - 1) // 2
+    assert model.halo == halo
+    assert seen[20 - halo : 21 + halo, 20 - halo : 21 + halo].all()
+    assert seen.sum() == side**2
 
 
 def test_the_seed_alone_decides_the_first_weights():
@@ -135,7 +156,7 @@ def test_the_seed_alone_decides_the_first_weights():
 
 
 def test_an_unknown_preset_or_option_is_refused():
-    with pytest.raises(ValueError, match="known are espcn, .*residual"):
+    with pytest.raises(ValueError, match=r"known are espcn, .*residual"):
         preset("edsr", scale=2)
     with pytest.raises(ValueError, match="dropout"):
         preset("espcn", scale=2, dropout=0.9)

@@ -108,11 +108,11 @@ def test_a_network_learns_a_few_patches_by_heart(tmp_path: Path, name: str):
     assert report.num_rows == 4
 
 
-@pytest.mark.parametrize("name", ["espcn", "residual"])
+@pytest.mark.parametrize("name", ["espcn", "residual", "deep"])
 def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_as_an_unbroken_one(
     tmp_path: Path, patches: Path, name: str
 ):
-    config = quick(name)
+    config = quick(name, warmup_steps=2)
     train(config, patches, out_dir=tmp_path / "unbroken")
 
     broken = tmp_path / "broken"

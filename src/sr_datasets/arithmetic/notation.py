@@ -32,7 +32,13 @@ from sr_datasets.arithmetic.stack import Stack
 
 
 def espcn_stack(
-    scale: int, *, colors: int = 1, frames: int = 1, upsampling: str = "subpixel", activation: str = "tanh"
+    scale: int,
+    *,
+    body: str = "published",
+    colors: int = 1,
+    frames: int = 1,
+    upsampling: str = "subpixel",
+    activation: str = "tanh",
 ) -> Stack:
     """Return ESPCN's layers (``espcn.model``), by the names of its options.
 
@@ -49,8 +55,9 @@ def espcn_stack(
     }
     if upsampling not in last:
         raise ValueError(f"there is no upsampling '{upsampling}'; known are {', '.join(last)}")
+    layers = {"published": ["conv5:64", "conv3:32"], "deep": ["conv3:16"] * 9}[body]
     return parse_stack(
-        f"conv5:64 {activation} conv3:32 {activation} {last[upsampling]}", channels=frames * colors
+        " ".join([*(f"{layer} {activation}" for layer in layers), last[upsampling]]), channels=frames * colors
     )
 
 

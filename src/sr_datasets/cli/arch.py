@@ -113,6 +113,7 @@ def _find(
         config = preset(model, scale=scale, model=dict(options)).model
     stack = espcn_stack(
         config.scale,
+        body=config.body,
         colors=config.colors,
         frames=config.frames,
         upsampling=config.upsampling,

@@ -157,16 +157,20 @@ def onnx_bytes(model: Espcn, header: Header) -> bytes:
     mean = constant("mean", np.float32(config.input_mean))
     centred = node("Sub", [stacked, mean], "centred")
     gained = node("Mul", [centred, constant("gain", np.float32(config.input_gain))], "gained")
-    maps = activate(conv("conv1", gained), "maps1")
-    maps = activate(conv("conv2", maps), "maps2")
+    maps, last = gained, len(model.layers)
+    for number in range(1, last):
+        maps = activate(conv(f"conv{number}", maps), f"maps{number}")
     if config.upsampling == "resize-bilinear":
-        planes = conv("conv3", enlarged(maps, "enlarged", "linear"))
+        planes = conv(f"conv{last}", enlarged(maps, "enlarged", "linear"))
     else:
-        planes = node("DepthToSpace", [conv("conv3", maps)], "planes", blocksize=scale, mode="CRD")
-    if config.residual == "nearest":
-        node("Add", [planes, enlarged(frame, "nearest", "nearest")], "sr")
-    else:
-        node("Add", [planes, mean], "sr")
+        planes = node("DepthToSpace", [conv(f"conv{last}", maps)], "planes", blocksize=scale, mode="CRD")
+    match config.residual:
+        case "none":
+            node("Add", [planes, mean], "sr")
+        case "nearest":
+            node("Add", [planes, enlarged(frame, "nearest", "nearest")], "sr")
+        case "bilinear":
+            node("Add", [planes, enlarged(frame, "bilinear", "linear")], "sr")
 
     colors = [config.frames, config.colors] if config.frames > 1 else [config.colors]
     graph = helper.make_graph(

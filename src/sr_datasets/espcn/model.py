@@ -1,12 +1,13 @@
 """ESPCN (Shi et al., CVPR 2016): three convolutions in LR space, then the periodic shuffle.
 
 5x5 to 64 maps, 3x3 to 32, 3x3 to ``scale ** 2``, on luma; scale 2, 3 and 4 have 21,284, 22,729 and 24,752
-parameters (R'G'B': 26,796, 31,131 and 37,200). Variants of the same layers: ``residual`` learns what nearest
-or bilinear upsampling of the input lacks, ``frames`` sees several frames, ``upsampling`` enlarges otherwise.
+parameters (R'G'B': 26,796, 31,131 and 37,200). Variants: ``residual`` learns what nearest or bilinear upsampling of the input
+lacks, ``frames`` sees several frames, ``upsampling`` enlarges otherwise, ``body: deep`` has ten layers of 16 maps
+(19,300, 20,025 and 21,040 parameters).
 """
 
 import math
-from typing import Literal
+from typing import Final, Literal
 
 from sr_datasets.errors import MissingExtraError
 from sr_datasets.espcn.config import EspcnConfig
@@ -28,8 +29,12 @@ from sr_datasets.espcn.upsampling import (
     transposed_of_subpixel,
 )
 
-_MAPS = 32
-"""Channels that the last layer gets."""
+_BODIES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
+    "published": ((64, 5), (32, 3)),
+    "deep": ((16, 3),) * 9,
+}
+"""Maps and kernel of the layers before the last."""
+_LAST_KERNEL: Final = 3
 
 
 class Espcn(nn.Module):
@@ -38,8 +43,6 @@ class Espcn(nn.Module):
     Its last layer starts as ICNR says (Aitken et al., 2017): the filters that make the pixels of one cell are equal,
     so that the network starts as nearest upsampling of a convolution, without a checkerboard.
     """
-
-    conv3: nn.Conv2d | TransposedConvolution
 
     def __init__(self, config: EspcnConfig, *, seed: int = 0) -> None:
         """Make a network with fresh weights.
@@ -53,9 +56,11 @@ class Espcn(nn.Module):
         self.config = config
         # Torch draws weights of its own when it makes layers: the caller's random numbers are not to notice.
         with torch.random.fork_rng(devices=[]):
-            self.conv1 = nn.Conv2d(config.frames * config.colors, 64, kernel_size=5, padding=2)
-            self.conv2 = nn.Conv2d(64, _MAPS, kernel_size=3, padding=1)
-            self.conv3 = _last_layer(config)
+            maps = config.frames * config.colors
+            for number, (wider, kernel) in enumerate(_BODIES[config.body], start=1):
+                self.add_module(f"conv{number}", nn.Conv2d(maps, wider, kernel, padding=kernel // 2))
+                maps = wider
+            self.add_module(f"conv{number + 1}", _last_layer(config, maps))
         self._draw_weights(torch.Generator().manual_seed(seed))
 
     def forward(self, lr: Tensor) -> Tensor:
@@ -75,13 +80,29 @@ class Espcn(nn.Module):
         self._require_shape(lr)
         stacked = lr.flatten(1, 2) if config.frames > 1 else lr
         centred = stacked - config.input_mean
-        maps = self._activate(self.conv1(centred * config.input_gain))
-        maps = self._activate(self.conv2(maps))
+        maps = centred * config.input_gain
+        for layer in self.layers[:-1]:
+            maps = self._activate(layer(maps))
         sr = self._enlarge(maps)
         if config.residual == "none":
             return sr + config.input_mean
         frame = lr[:, config.frames // 2] if config.frames > 1 else lr
         return sr + _enlarged(frame, config.scale, config.residual)
+
+    @property
+    def layers(self) -> "list[nn.Conv2d | TransposedConvolution]":
+        """The convolutions ``conv1`` to the last, in order."""
+        return list(self.children())  # type: ignore[arg-type]
+
+    @property
+    def last(self) -> "nn.Conv2d | TransposedConvolution":
+        """The convolution that enlarges."""
+        return self.layers[-1]
+
+    @property
+    def halo(self) -> int:
+        """LR pixels around an output pixel's own that it depends on; ``upsampling`` in HR space needs no more."""
+        return sum(kernel // 2 for _, kernel in _BODIES[self.config.body]) + _LAST_KERNEL // 2
 
     @property
     def num_parameters(self) -> int:
@@ -99,7 +120,7 @@ class Espcn(nn.Module):
         before, scale = self.config.upsampling, self.config.scale
         if before == "resize-bilinear":
             raise ValueError("a network with upsampling resize-bilinear cannot be written in another way")
-        weight, bias = self.conv3.weight.detach(), self.conv3.bias
+        weight, bias = self.last.weight.detach(), self.last.bias
         assert bias is not None
         if before == "transposed":
             weight = subpixel_of_transposed(weight, scale)
@@ -108,7 +129,8 @@ class Espcn(nn.Module):
         if upsampling == "transposed":
             weight = transposed_of_subpixel(weight, scale)
         other = Espcn(self.config.model_copy(update={"upsampling": upsampling})).to(weight)
-        other.load_state_dict({**self.state_dict(), "conv3.weight": weight, "conv3.bias": bias.detach()})
+        name = f"conv{len(self.layers)}"
+        other.load_state_dict({**self.state_dict(), f"{name}.weight": weight, f"{name}.bias": bias.detach()})
         return other.train(self.training)
 
     def _require_shape(self, lr: Tensor) -> None:
@@ -134,25 +156,33 @@ class Espcn(nn.Module):
             maps = _enlarged(maps, scale, "nearest")
         elif upsampling == "resize-bilinear":
             maps = _enlarged(maps, scale, "bilinear")
-        planes: Tensor = self.conv3(maps)
+        planes: Tensor = self.last(maps)
         # Torch's order: channel c * scale**2 + (y mod scale) * scale + (x mod scale); with one colour also the paper's.
         return F.pixel_shuffle(planes, scale) if upsampling == "subpixel" else planes
 
     def _draw_weights(self, generator: torch.Generator) -> None:
-        """Draw each weight and bias evenly from +-1/sqrt(inputs), torch's own rule, then prepare the last layer."""
+        """Draw each weight and bias evenly from +-1/sqrt(inputs), torch's own rule, then prepare the last layer.
+
+        Layers that are like the one before start with the identity added, where ``body`` says so.
+        """
         config = self.config
-        last = self.conv3
+        *body, last = self.layers
         with torch.no_grad():
             if isinstance(last, TransposedConvolution):
                 # Drawn as the sub-pixel layer that it equals: with torch's rule too its inputs are those of a pixel.
                 weight = subpixel_of_transposed(last.weight, config.scale).contiguous()
-                last_parameters = [weight, last.bias]
+                last_parameters: list[Tensor] = [weight, last.bias]
             else:
                 last_parameters = list(last.parameters())
-            for parameters in ([*self.conv1.parameters()], [*self.conv2.parameters()], last_parameters):
+            layers = [list[Tensor](layer.parameters()) for layer in body]
+            for parameters in [*layers, last_parameters]:
                 bound = 1 / math.sqrt(parameters[0][0].numel())
                 for parameter in parameters:
                     parameter.uniform_(-bound, bound, generator=generator)
+            if config.body == "deep":
+                for layer in body[1:]:
+                    channels = torch.arange(len(layer.weight))
+                    layer.weight[channels, channels, 1, 1] += 1
             for parameter in last_parameters:
                 if config.icnr and not config.upsampling.startswith("resize"):
                     icnr_(parameter, config.scale)
@@ -165,8 +195,8 @@ def _enlarged(maps: Tensor, scale: int, mode: Literal["nearest", "bilinear"]) ->
     return F.interpolate(maps, scale_factor=scale, mode=mode)  # half-pixel centres
 
 
-def _last_layer(config: EspcnConfig) -> nn.Conv2d | TransposedConvolution:
+def _last_layer(config: EspcnConfig, maps: int) -> nn.Conv2d | TransposedConvolution:
     if config.upsampling == "transposed":
-        return TransposedConvolution(_MAPS, config.colors, scale=config.scale)
+        return TransposedConvolution(maps, config.colors, scale=config.scale)
     cell = config.scale**2 if config.upsampling == "subpixel" else 1
-    return nn.Conv2d(_MAPS, config.colors * cell, kernel_size=3, padding=1)
+    return nn.Conv2d(maps, config.colors * cell, _LAST_KERNEL, padding=_LAST_KERNEL // 2)

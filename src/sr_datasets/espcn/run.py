@@ -25,6 +25,7 @@ from sr_datasets.espcn.model import Espcn
 from sr_datasets.espcn.ranks import Ranks
 from sr_datasets.espcn.revision import git_revision
 from sr_datasets.espcn.schedule import Plateau, PlateauState
+from sr_datasets.espcn.soap import Soap
 
 ADVICE: Final = "Train anew in another folder with a lower learning rate (--learning-rate)."
 
@@ -187,6 +188,9 @@ class Run:
     def _make_memories(self) -> None:
         """Give the optimizer the memory that it has after some steps."""
         config = self.config
+        if isinstance(self.optimizer, Soap):
+            self.optimizer.steps = self.step  # it keeps memory of its own from the start
+            return
         for parameter in self.model.parameters():
             memory: dict[str, Tensor] = {}
             if config.optimizer != "sgd":
@@ -194,22 +198,24 @@ class Run:
                     float(self.step), device=parameter.device if parameter.is_cuda else "cpu"
                 )
             # Tensors laid out in memory as their parameter: fused kernels walk through all of them at once.
-            for name in self._memory_names():
+            for name in self._memory_names(parameter):
                 memory[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
             self.optimizer.state[parameter] = memory
 
-    def _memory_names(self) -> tuple[str, ...]:
+    def _memory_names(self, parameter: Tensor) -> tuple[str, ...]:
         config = self.config
+        if config.optimizer == "soap":
+            return tuple(self.optimizer.state[parameter])
         return () if config.optimizer == "sgd" and not config.momentum else _MEMORIES[config.optimizer]
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return everything that a run needs to go on, by name; the tensors themselves, not copies."""
         tensors = {f"weights.{name}": each.detach() for name, each in self.model.named_parameters()}
         tensors |= {f"average.{name}": each for name, each in self.averaged.named_parameters()}
-        kind = "sgd" if self.config.optimizer == "sgd" else "adam"
+        kind = self.config.optimizer.removesuffix("w")
         for name, parameter in self.model.named_parameters():
             memory = self.optimizer.state[parameter]
-            tensors |= {f"{kind}.{each}.{name}": memory[each] for each in self._memory_names()}
+            tensors |= {f"{kind}.{each}.{name}": memory[each] for each in self._memory_names(parameter)}
         if self.config.schedule == "plateau":
             tensors[_WINDOW] = self.plateau.total
         return tensors
@@ -243,6 +249,8 @@ def _optimizer(model: Espcn, config: TrainConfig) -> torch.optim.Optimizer:
             return torch.optim.AdamW(
                 groups, betas=(config.beta1, config.beta2), weight_decay=config.weight_decay, fused=True
             )
+        case "soap":
+            return Soap(groups, betas=(config.beta1, config.beta2))
         case "sgd":
             return torch.optim.SGD(
                 groups,

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,6 @@ from sr_datasets.color import Floats, Pixels, PlaneLayout, luma_of_rgb_float
 from sr_datasets.degrade import resize_bicubic
 from sr_datasets.errors import ModelError
 from sr_datasets.espcn.model import Espcn
-
-HALO: Final = 4
-"""LR pixels around an output that it depends on: 2 + 1 + 1 of the three layers."""
 
 Precision = Literal["fp32", "fp16", "bf16"]
 
@@ -102,7 +99,7 @@ def _upscaled(model: Espcn, lr: Floats, bit_depth: int) -> Floats:
     device = next(model.parameters()).device
     height, width = lr.shape[-2:]
     sr = np.empty((config.colors, height * config.scale, width * config.scale), np.float64)
-    for tile in _tiles(height, width, HALO, _TILE_PIXELS):
+    for tile in _tiles(height, width, model.halo, _TILE_PIXELS):
         part = np.asarray(lr[..., tile.rows, tile.columns], np.float64) / peak
         with torch.no_grad():
             out = model(torch.from_numpy(part).to(device, torch.float32)[None])[0].cpu().numpy()
@@ -214,7 +211,7 @@ class Upscaler:
         copy = Espcn(plain.config)
         copy.load_state_dict(plain.state_dict())
         network = copy.eval().requires_grad_(False).to(self.device)
-        for layer in (network.conv1, network.conv2, network.conv3):
+        for layer in network.layers:
             layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
         self._network: Callable[[Tensor], Tensor] = network
         if self.precision != "fp32":
@@ -222,6 +219,7 @@ class Upscaler:
             self._network = _narrowed(network, dtype)
         if cuda if compiled is None else compiled:
             self._network = torch.compile(self._network, dynamic=False)
+        self._halo = network.halo
         self._pixels = _GPU_TILE_PIXELS if cuda else _TILE_PIXELS
         self._pool: ThreadPoolExecutor | None = None
         self._torch_threads = 1
@@ -280,8 +278,8 @@ class Upscaler:
             dtype = window[0][0].dtype
             frames.append(tuple(np.empty(size, dtype) for size in sizes))
         parts = []
-        tile_pixels = max(HALO * HALO, self._pixels // len(windows))
-        for tile in _tiles(height, width, HALO, tile_pixels):
+        tile_pixels = max(self._halo * self._halo, self._pixels // len(windows))
+        for tile in _tiles(height, width, self._halo, tile_pixels):
             work = self._rgb_tile if layout.model == "rgb" else self._luma_tile
             parts.append(self._pool.submit(work, windows, frames, tile, layout.bit_depth))
         if layout.model == "yuv":
