@@ -106,6 +106,15 @@ def test_a_set_is_described_on_80_columns_however_long_its_names_are(tmp_path: P
     assert "what its clips oblige to (sr-data show SOURCE has the licences)" in lines
 
 
+def test_what_was_checked_is_told(small: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = "checked         every byte: shards, pages, rows, index (all that --verify does)"
+    assert whole in run(small)[1]
+    monkeypatch.setattr("sr_datasets.inspect.summary.HASH_BELOW_BYTES", 1)
+
+    assert "checked         sizes only; hash every shard with --verify" in run(small)[1]
+    assert whole in run(small, "--verify")[1]
+
+
 def test_rows_that_fit_are_listed_on_80_columns_too(tmp_path: Path):
     path = varied(tmp_path / "set")
 

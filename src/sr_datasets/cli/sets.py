@@ -105,10 +105,16 @@ def build_pairs_command(
         typer.echo(f"left out, cannot be read: {clip.source}/{clip.clip}")
     num_pairs = sum(report.pairs.values())
     if lock is not None:
-        typer.echo(f"the {num_pairs} clips of {path}")
+        typer.echo(f"the {_many(num_pairs, 'clip')} of {path}")
     asked = f" of the {report.asked} that the recipe asks for" if report.asked is not None else ""
     splits = ", ".join(f"{count} {split}" for split, count in report.pairs.items())
     reused = f", {report.num_reused} of them from an earlier run" if report.num_reused else ""
-    typer.echo(f"{num_pairs} pairs{asked} ({splits}), {report.num_rows} rows")
-    typer.echo(f"{report.num_shards} shards{reused}, {human_bytes(report.size_bytes)} in {report.out_dir}")
+    typer.echo(f"{_many(num_pairs, 'pair')}{asked} ({splits}), {_many(report.num_rows, 'row')}")
+    typer.echo(
+        f"{_many(report.num_shards, 'shard')}{reused}, {human_bytes(report.size_bytes)} in {report.out_dir}"
+    )
     typer.echo(f"content digest {report.content_digest}")
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
