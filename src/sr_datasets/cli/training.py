@@ -31,7 +31,7 @@ def train_command(
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", help="espcn-t91, espcn-video, residual (the default) or quick.", show_default=False
+            "--preset", help="espcn-t91, espcn-video, residual (the default), deep or quick.", show_default=False
         ),
     ] = None,
     config_file: Annotated[
