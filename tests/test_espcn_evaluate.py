@@ -18,10 +18,10 @@ from sr_datasets.degrade import resize_bicubic
 from sr_datasets.errors import DecodeError, ModelError, SelectionError, StoreError
 from sr_datasets.espcn.checkpoint import MODEL_NAME, Header, save_model
 from sr_datasets.espcn.config import EspcnConfig, preset
-from sr_datasets.espcn.evaluate import evaluate
+from sr_datasets.espcn.evaluate import EvaluationReport, ItemScore, evaluate
 from sr_datasets.espcn.model import Espcn
 from sr_datasets.espcn.upscale import upscale_luma, upscale_rgb
-from sr_datasets.metrics import PROTOCOLS, Protocol, psnr
+from sr_datasets.metrics import PROTOCOLS, Protocol, Score, psnr
 from sr_datasets.recipe import BdDuf
 from sr_datasets.store import ClipRecord, Store
 from sr_datasets.video import probe
@@ -399,12 +399,53 @@ def test_printed_figures_stand_beside_ours_and_say_where_they_are_from(real_data
     }
 
 
+def test_single_pictures_stand_beside_their_own_printed_figures(real_data: Path):
+    report = evaluate("bicubic", [real_data / "set5" / "GT"], scale=3, protocol=Y_DOUBLE)
+    other = evaluate("bicubic", [real_data / "set5" / "GT"], scale=3, protocol=Y_8BIT)
+
+    assert "  set5/baby      > 33.91 this run; 33.91 bicubic [1]" in report.beside_published().splitlines()
+    assert "(measured); no fair comparison: protocol y-double" in other.beside_published()
+    assert [row["psnr"] for row in report.to_json()["published"]["set5/butterfly"]] == [24.04]
+
+
+def test_clips_of_a_selection_are_known_by_their_names(tmp_path: Path):
+    score = Score(27.0, 0.8)
+    items = tuple(
+        ItemScore(f"xiph/{clip}", 1920, 1080, 500, score, "xiph:espcn-8")
+        for clip in ("aspen_1080p", "akiyo_cif")
+    )
+    report = EvaluationReport("ours", 4, VID4, None, 1, items, score, 0.0)
+
+    text = report.beside_published()
+    assert "xiph:espcn-8 x4, beside printed figures:" in text
+    assert "  xiph/aspen_1080p > 27.00 this run; 30.06 bicubic, 31.51 SRCNN, 31.83 ESPCN [1]" in text
+    assert "table 3 (read); no fair comparison: protocol unstated" in text
+    assert "akiyo" not in text
+    assert list(report.to_json()["published"]) == ["xiph/aspen_1080p", "xiph:espcn-8"]
+
+
+@pytest.mark.parametrize(("whole", "source"), [("xiph:espcn-8", "xiph/"), ("uvg:uvg-7", "uvg/")])
+@pytest.mark.parametrize("scale", [3, 4])
+@pytest.mark.parametrize("method", ["bicubic", "SRCNN", "ESPCN"])
+def test_figures_of_clips_have_the_printed_average(whole: str, source: str, scale: int, method: str):
+    from sr_datasets import catalog
+    from sr_datasets.espcn.published import published_rows
+
+    rows = [row for row in published_rows() if row.scale == scale and row.method == method]
+    clips = {row.set: row.psnr for row in rows if row.set.startswith(source)}
+    (average,) = [row.psnr for row in rows if row.set == whole]
+
+    assert set(clips) == {each.id for each in catalog.select([whole])}
+    # Each figure and the average are rounded to a hundredth.
+    assert np.mean(list(clips.values())) == pytest.approx(average, abs=0.0101)
+
+
 def test_every_printed_figure_names_a_set_of_the_catalog_and_how_it_is_known():
     from sr_datasets import catalog
     from sr_datasets.espcn.published import published_rows
 
     rows = published_rows()
-    assert len(rows) > 80
+    assert len(rows) > 300
     for name in {row.set for row in rows}:
         assert catalog.select([name])
     assert {row.mark for row in rows} == {"read", "measured"}

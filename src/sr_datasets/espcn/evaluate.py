@@ -104,15 +104,25 @@ class EvaluationReport:
             for group in self.groups
         }
 
+    def _single_items(self) -> dict[str, Score]:
+        """Return the scores of single items, by the name by which printed figures know each, beside those of sets."""
+        sets = self._set_names()
+        named = {published.item_of(sets[item.group], item.name): item.score for item in self.items}
+        return {name: score for name, score in named.items() if name not in sets.values()}
+
     def beside_published(self) -> str:
-        """Return tables of our figures among printed ones, a sentence where nothing is known of a set."""
+        """Return tables of our figures among printed ones, a sentence where nothing is known of a set.
+
+        Sets by their mean, then pictures and clips of which figures of their own were printed.
+        """
         groups = self.groups
         tables = [
             published.beside(name, self.scale, self.method, groups[group], self.protocol)
             or f"{name} x{self.scale}: no printed figures are known here"
             for group, name in self._set_names().items()
         ]
-        return "\n\n".join(tables)
+        singles = published.items_beside(self._single_items(), self.scale, self.protocol)
+        return "\n\n".join([*tables, *([singles] if singles else [])])
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain JSON values; an infinite PSNR (equal pictures) is null."""
@@ -136,8 +146,15 @@ class EvaluationReport:
             "mean": _score_json(self.mean),
             "groups": {name: _score_json(score) for name, score in self.groups.items()},
             "published": {
-                name: published.to_json(name, self.scale, self.protocol)
-                for name in self._set_names().values()
+                **{
+                    name: rows
+                    for name in self._single_items()
+                    if (rows := published.to_json(name, self.scale, self.protocol))
+                },
+                **{
+                    name: published.to_json(name, self.scale, self.protocol)
+                    for name in self._set_names().values()
+                },
             },
             "notes": list(self.notes),
             "seconds": round(self.seconds, 2),

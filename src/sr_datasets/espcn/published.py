@@ -1,5 +1,7 @@
 """Figures that others printed, beside ours: matched by set, scale and protocol, each with its source."""
 
+import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -29,6 +31,7 @@ _SET14 = frozenset(
     }
     | {"pepper", "ppt3", "zebra"}
 )
+_MEMBERS = {"set5": _SET5, "set14": _SET14, "vid4": _VID4}
 
 
 class _Block(Model):
@@ -102,15 +105,31 @@ def set_of(group: str, names: list[str]) -> str:
         group: What was asked for: a selection or a path.
         names: Of its items; Set5, Set14 and Vid4 are known by them, wherever they lie.
     """
-    stems = frozenset(
-        name.removesuffix("/GT").rpartition("/")[2].removesuffix("_GT").lower() for name in names
-    )
-    for known, members in (("set5", _SET5), ("set14", _SET14), ("vid4", _VID4)):
+    stems = frozenset(map(_stem, names))
+    for known, members in _MEMBERS.items():
         if stems == members:
             return known
     if len(stems) == 1 and stems <= _VID4:
         return f"vid4/{next(iter(stems))}"
     return group
+
+
+def item_of(set_name: str, name: str) -> str:
+    """Return the name by which the figures of one picture or clip are known.
+
+    Args:
+        set_name: Of its set, as ``set_of`` tells.
+        name: Its own: a selection (``xiph/aspen_1080p``), or of a file.
+
+    Example:
+        >>> item_of("set14", "baboon_GT"), item_of("xiph:espcn-8", "xiph/aspen_1080p")
+        ('set14/baboon', 'xiph/aspen_1080p')
+    """
+    return f"{set_name}/{_stem(name)}" if set_name in _MEMBERS else name
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix("/GT").rpartition("/")[2].removesuffix("_GT").lower()
 
 
 def rows_for(name: str, scale: int) -> list[PublishedRow]:
@@ -149,6 +168,41 @@ def beside(name: str, scale: int, method: str, ours: Score, protocol: Protocol) 
             *(f"  [{number}] {source}" for number, source in enumerate(sources, 1)),
         ]
     )
+
+
+def items_beside(items: Mapping[str, Score], scale: int, protocol: Protocol) -> str:
+    """Return single pictures and clips beside their printed figures, a line for each; empty when none is known.
+
+    Args:
+        items: Our scores, by the names that ``item_of`` gives.
+        scale: HR-to-LR ratio.
+        protocol: Of our scores.
+    """
+    known = {name: rows for name in items if (rows := rows_for(name, scale))}
+    if not known:
+        return ""
+    sources = list(dict.fromkeys(_source_text(row, protocol) for rows in known.values() for row in rows))
+    width = max(map(len, known))
+    lines = []
+    for name, rows in known.items():
+        parts = [f"{name:<{width}} > {items[name].psnr:.2f} this run"]
+        for said in sources:
+            figures = [f"{row.psnr:.2f} {row.method}" for row in rows if _source_text(row, protocol) == said]
+            if figures:
+                parts.append(f"{', '.join(figures)} [{sources.index(said) + 1}]")
+        lines += textwrap.wrap("; ".join(parts), 80, initial_indent="  ", subsequent_indent=" " * (width + 5))
+    return "\n".join(
+        [
+            f"Single items x{scale}, PSNR beside printed figures:",
+            *lines,
+            *(f"  [{number}] {source}" for number, source in enumerate(sources, 1)),
+        ]
+    )
+
+
+def _source_text(row: PublishedRow, protocol: Protocol) -> str:
+    other = row.differs(protocol)
+    return f"{row.source} ({row.mark})" + (f"; no fair comparison: {other}" if other else "")
 
 
 def to_json(name: str, scale: int, protocol: Protocol) -> list[dict[str, Any]]:
