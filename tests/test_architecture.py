@@ -21,7 +21,7 @@ FLOORS: list[list[set[str]]] = [
     [{"report"}],
     [{"dataset"}],
     [{"espcn"}],
-    [{"quickstart"}],
+    [{"quickstart", "doctor"}],
     [{"cli"}],
 ]
 ORDER = {

@@ -15,7 +15,13 @@ def quickstart_command(
     ),
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes that build pairs.")] = 2,
 ) -> None:
-    """Run the main job offline: generate clips, build pairs, inspect, train, evaluate on unseen clips."""
+    """Run the main job offline: generate clips, build pairs, inspect, train, evaluate on unseen clips.
+
+    \b
+    Examples:
+      sr-data quickstart
+      sr-data quickstart --out first/ --workers 4
+    """
     from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.quickstart import run_quickstart
 

@@ -1,0 +1,145 @@
+"""The health of a store: its lists, its files against their records, and what no record names."""
+
+import fcntl
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sr_datasets.built import RECIPES_NAME, SETS_NAME, built_sets, recipe_locks
+from sr_datasets.doctor.checks import Check
+from sr_datasets.errors import SrDataError
+from sr_datasets.files import human_bytes
+from sr_datasets.forget import JOURNAL_NAME
+from sr_datasets.store import LOCK_NAME, ClipRecord, Proof, Store
+from sr_datasets.terms import LEDGER_NAME, acceptances
+
+_SHOWN = 3
+_UNPROVEN: tuple[Proof, ...] = ("first-fetch", "imported")
+# Beside the clips of a source: the ledger of YouTube's videos.
+_LEDGERS = {"availability.parquet"}
+
+
+def check_store(store: Store) -> Iterator[Check]:
+    """Look at a store by size and time of its files; nothing is hashed and nothing is changed."""
+    if not store.root.is_dir():
+        found = f"{store.root} does not exist yet"
+        yield Check("store", "folder", "ok", found, facts={"root": str(store.root), "exists": False})
+        return
+    yield Check("store", "folder", "ok", str(store.root), facts={"root": str(store.root), "exists": True})
+    try:
+        records = store.records()
+    except SrDataError as error:
+        yield Check("store", LOCK_NAME, "broken", str(error))
+        return
+    except OSError as error:
+        yield Check("store", LOCK_NAME, "broken", f"{store.root / LOCK_NAME}: {error.strerror}")
+        return
+    yield _clips(records)
+    if held := _holders(store):
+        yield Check("store", "lock", "note", f"another process is at work on it: {held}")
+    else:
+        yield Check("store", "lock", "ok", "free")
+    yield _files(store, records)
+    yield from _strangers(store, records)
+    yield from _lists(store)
+
+
+def _clips(records: list[ClipRecord]) -> Check:
+    proofs = Counter(record.proof for record in records)
+    size = sum(record.size_bytes for record in records)
+    sources = len({record.source for record in records})
+    unproven = sum(proofs[proof] for proof in _UNPROVEN)
+    told = f"{_count(len(records), 'clip')} of {_count(sources, 'source')}, {human_bytes(size)}"
+    if unproven:
+        told += f"; {unproven} checked against no published checksum, since there was none"
+    facts = {"clips": len(records), "sources": sources, "size_bytes": size, "proofs": dict(proofs)}
+    return Check("store", "clips", "ok", told, facts=facts)
+
+
+def _files(store: Store, records: list[ClipRecord]) -> Check:
+    wrong = {
+        f"{record.source}/{record.clip}": found for record in records if (found := store.problems(record))
+    }
+    facts = {"problems": wrong}
+    if wrong:
+        first = [found[0] for found in wrong.values()][:_SHOWN]
+        told = f"{_count(len(wrong), 'clip')} not as brought in:\n" + "\n".join(first)
+        more = len(wrong) - len(first)
+        told += f"\nand {more} more" if more else ""
+        return Check(
+            "store", "files", "broken", told, "sr-data verify --full, then sr-data verify --repair", facts
+        )
+    count = sum(len(record.files) for record in records)
+    return Check(
+        "store", "files", "ok", f"{_count(count, 'file')} as brought in, by size and time", facts=facts
+    )
+
+
+def _strangers(store: Store, records: list[ClipRecord]) -> Iterator[Check]:
+    known = {file.path for record in records for file in record.files}
+    unknown: list[str] = []
+    waiting, waiting_bytes = 0, 0
+    for source in sorted(path for path in store.root.iterdir() if path.is_dir() and path.name[0] != "."):
+        for path in sorted(source.rglob("*")):
+            inside = path.relative_to(store.root)
+            if not path.is_file() or inside.as_posix() in known:
+                continue
+            if inside.parts[1] == ".incoming":
+                waiting, waiting_bytes = waiting + 1, waiting_bytes + path.stat().st_size
+            elif not any(part.startswith(".") for part in inside.parts) and path.name not in _LEDGERS:
+                unknown.append(inside.as_posix())
+    if waiting:
+        told = (
+            f"{_count(waiting, 'file')} begun, {human_bytes(waiting_bytes)}: the same fetch goes on with them"
+        )
+        yield Check("store", "begun", "note", told, facts={"files": waiting, "size_bytes": waiting_bytes})
+    if unknown:
+        named = ", ".join(unknown[:_SHOWN]) + (", ..." if len(unknown) > _SHOWN else "")
+        told = f"{_count(len(unknown), 'file')} that no record names: {named}"
+        step = "Bring them in with sr-data import SOURCE PATH, or delete them."
+        yield Check("store", "unknown", "note", told, step, {"files": unknown})
+
+
+def _lists(store: Store) -> Iterator[Check]:
+    def recipes() -> str:
+        return _count(len(recipe_locks(store.root / RECIPES_NAME)), "recipe")
+
+    def sets() -> str:
+        known = built_sets(store)
+        gone = sum(not Path(one.path).is_dir() for one in known)
+        return _count(len(known), "set") + (f", {gone} no longer where they were" if gone else "")
+
+    def terms() -> str:
+        return f"{_count(len(acceptances(store)), 'acceptance')}"
+
+    for name, read in ((RECIPES_NAME, recipes), (SETS_NAME, sets), (LEDGER_NAME, terms)):
+        if (store.root / name).exists():
+            yield _of_list(name, read)
+    if (store.root / JOURNAL_NAME).is_file():
+        yield Check("store", "forget", "broken", "was interrupted, and is not done", "sr-data forget")
+
+
+def _of_list(name: str, read: Callable[[], str]) -> Check:
+    try:
+        return Check("store", name, "ok", read())
+    except SrDataError as error:
+        return Check("store", name, "broken", str(error))
+    except OSError as error:
+        return Check("store", name, "broken", f"cannot be read: {error.strerror}")
+
+
+def _holders(store: Store) -> str:
+    """Return which of the store's lock files another process has; they are tried, and let go at once."""
+    held = []
+    folder = store.root / ".locks"
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []:
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(path.relative_to(folder).as_posix())
+    return ", ".join(held[:_SHOWN]) + (", ..." if len(held) > _SHOWN else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
