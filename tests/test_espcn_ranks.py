@@ -77,6 +77,25 @@ def test_a_run_killed_in_all_its_processes_goes_on_with_as_many_or_others(tmp_pa
         assert _losses(tmp_path / run) == pytest.approx(unbroken, rel=1e-4)
 
 
+def test_a_sentence_that_concerns_all_processes_is_printed_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    write_set(tmp_path / "set", {"train": scenes(30)})
+
+    assert _torchrun(tmp_path, "complain", processes=2) == 0
+
+    said = capfd.readouterr().err
+    for sentence in (
+        "nowhere is not a shard set",
+        "there is no option stepps",
+        "a batch of 1 patch pairs cannot be shared by 2 processes",
+        "training stopped",
+        "holds no run to go on with",
+        "elsewhere is not a shard set",
+    ):
+        assert said.count(sentence) == 1, said
+
+
 def _losses(out_dir: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (out_dir / "metrics.jsonl").read_text().splitlines()]
 

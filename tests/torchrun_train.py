@@ -1,9 +1,10 @@
 """Training by several processes: run by ``test_espcn_ranks`` through torchrun.
 
 ``begin`` makes a whole run, and one that is killed; ``resume`` goes on with that one, once with all processes and once
-with the first two of them.
+with the first two of them; ``complain`` gives commands that cannot be done.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,9 +12,13 @@ from pathlib import Path
 
 import torch
 
+from sr_datasets.cli.main import main as cli_main
+from sr_datasets.errors import SrDataError
 from sr_datasets.espcn.config import TrainConfig, preset
+from sr_datasets.espcn.ranks import ToldByAnotherError, joined_ranks
 from sr_datasets.espcn.run import Run
 from sr_datasets.espcn.train import train
+from sr_datasets.shards.sets import read_set
 
 KILLED_AT = 33
 
@@ -22,7 +27,31 @@ def config_of_test() -> TrainConfig:
     return preset("residual", scale=2, device="cpu", steps=50, batch_size=7, log_every=1, checkpoint_every=20)
 
 
+def complain(folder: Path) -> None:
+    """Give commands that stop in all processes, and work that fails in the second alone."""
+    for shards, *options in (
+        (folder / "nowhere",),
+        (folder / "set", "--set", "stepps=3"),
+        (folder / "set", "--batch-size", "1"),
+        (folder / "set", "--learning-rate", "1e30"),
+        (folder / "set", "--resume"),
+    ):
+        sys.argv = ["sr-data", "train", str(shards), "--out", str(folder / "out"), "--steps", "20", *options]
+        with contextlib.suppress(SystemExit):
+            cli_main()
+    ranks = joined_ranks("cpu")
+    try:
+        ranks.each_does(lambda: read_set(folder / ("set" if ranks.is_first else "elsewhere")))
+    except ToldByAnotherError:
+        return
+    except SrDataError as error:
+        sys.stderr.write(f"{error}\n")
+
+
 def main(action: str, folder: Path, port: str) -> None:
+    if action == "complain":
+        complain(folder)
+        return
     config = config_of_test()
     if action == "begin":
         train(config, folder / "set", out_dir=folder / "unbroken")

@@ -77,6 +77,8 @@ def main() -> None:
 
 
 def _say_how_to_go_on() -> None:
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several processes of torchrun: the first one says it
     sys.stderr.write(
         "sr-data: interrupted. What was finished is kept, and what came of files under way. To go on, type:\n"
         f"  sr-data {shlex.join(sys.argv[1:])}\n"

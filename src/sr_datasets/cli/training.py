@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sr_datasets.cli.app import JsonOption, app
+from sr_datasets.errors import SrDataError
 
 if TYPE_CHECKING:
     from sr_datasets.espcn.config import TrainConfig
@@ -31,7 +32,9 @@ def train_command(
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", help="espcn-t91, espcn-video, residual (the default), deep or quick.", show_default=False
+            "--preset",
+            help="espcn-t91, espcn-video, residual (the default), deep or quick.",
+            show_default=False,
         ),
     ] = None,
     config_file: Annotated[
@@ -91,7 +94,7 @@ def train_command(
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.espcn.ranks import is_first_process
+    from sr_datasets.espcn.ranks import ToldByAnotherError, is_first_here, is_first_process
     from sr_datasets.espcn.train import train
 
     named = {
@@ -108,19 +111,28 @@ def train_command(
     try:
         config = _config(shards, out_dir, preset, config_file, options or [], chosen, resume=resume)
     except ValueError as error:
+        if not is_first_here():
+            raise typer.Exit(2) from error
         # The library's names of options, as the command line writes them.
         text = re.sub(rf"\b({'|'.join(named)}) is ", lambda found: f"{_option(found[1])} is ", str(error))
         raise typer.BadParameter(text) from error
-    with progress_on_stderr() as progress:
-        report = train(
-            config,
-            shards,
-            out_dir=out_dir,
-            resume=resume,
-            workers=workers,
-            tensorboard=tensorboard,
-            progress=progress,
-        )
+    except SrDataError as error:
+        if not is_first_here():
+            raise typer.Exit(1) from error
+        raise
+    try:
+        with progress_on_stderr() as progress:
+            report = train(
+                config,
+                shards,
+                out_dir=out_dir,
+                resume=resume,
+                workers=workers,
+                tensorboard=tensorboard,
+                progress=progress,
+            )
+    except ToldByAnotherError as error:
+        raise typer.Exit(1) from error
     if is_first_process():
         typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
 

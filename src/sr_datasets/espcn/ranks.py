@@ -9,13 +9,19 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from sr_datasets.errors import ModelError, SrDataError
+
+_Result = TypeVar("_Result")
+
+
+class ToldByAnotherError(ModelError):
+    """Stops this process for a reason that another one of the run gives; its own end needs no words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Ranks:
         """Let the first process do something, and return its result, a JSON value, in all of them.
 
         Raises:
-            SrDataError: What it raised in the first process, in all of them.
+            SrDataError: What it raised in the first process; in the others ``ToldByAnotherError`` with the same words.
         """
         if self.count == 1:
             return work()
@@ -95,8 +101,45 @@ class Ranks:
         if failed is not None:
             raise failed
         if "error" in answer:
-            raise ModelError(answer["error"])
+            raise ToldByAnotherError(answer["error"])
         return answer["value"]
+
+    def each_does(self, work: Callable[[], _Result]) -> _Result:
+        """Let every process do something that may fail in all of them or in some, and stop all when it does in one.
+
+        Raises:
+            SrDataError: What it raised here, in the first process with these words; ``ToldByAnotherError`` in the others.
+        """
+        if self.count == 1:
+            return work()
+        done: list[_Result] = []
+        failed: SrDataError | None = None
+        try:
+            done.append(work())
+        except SrDataError as error:
+            failed = error
+        texts = self._gathered("" if failed is None else str(failed))
+        if failed is not None and texts.index(str(failed)) == self.rank:
+            raise failed
+        if any(texts):
+            raise ToldByAnotherError(next(text for text in texts if text))
+        return done[0]
+
+    def of_all(self, error: SrDataError) -> SrDataError:
+        """Return what to raise when every process finds the same wrong: the error in the first one."""
+        return error if self.is_first else ToldByAnotherError(str(error))
+
+    def _gathered(self, text: str) -> list[str]:
+        """Return each process's text in all of them."""
+        letters = torch.frombuffer(bytearray(text.encode() + b"\0"), dtype=torch.uint8).to(self.device)
+        lengths = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.count)]
+        dist.all_gather(lengths, torch.tensor([len(letters)], device=self.device))
+        longest = max(int(length) for length in lengths)
+        padded = torch.zeros(longest, dtype=torch.uint8, device=self.device)
+        padded[: len(letters)] = letters
+        texts = [torch.zeros_like(padded) for _ in range(self.count)]
+        dist.all_gather(texts, padded)
+        return [bytes(each.tolist()).partition(b"\0")[0].decode() for each in texts]
 
     def _told(self, value: dict[str, Any]) -> dict[str, Any]:
         """Return the first process's value in all of them; as text, since torch's own way would pickle it."""
@@ -109,6 +152,11 @@ class Ranks:
         dist.broadcast(letters, 0)
         found: dict[str, Any] = json.loads(bytes(letters.tolist()))
         return found
+
+
+def is_first_here() -> bool:
+    """Say whether this process speaks for those of its machine, before they have joined."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def is_first_process() -> bool:
@@ -125,10 +173,12 @@ def joined_ranks(device: str) -> Ranks:
         device: ``auto``, ``cpu`` or ``cuda``. On GPUs they talk through NCCL, each with its own GPU; else through Gloo.
 
     Raises:
-        ModelError: There is no CUDA device, or fewer than processes on this machine.
+        ModelError: There is no CUDA device, or fewer than processes on this machine; ``ToldByAnotherError`` in all of its
+            processes but one.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ModelError("there is no CUDA device that this torch can use. Train on the CPU: --device cpu")
+        text = "there is no CUDA device that this torch can use. Train on the CPU: --device cpu"
+        raise ModelError(text) if is_first_here() else ToldByAnotherError(text)
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if not dist.is_available() or "WORLD_SIZE" not in os.environ:
         return Ranks(torch.device("cuda" if on_gpu else "cpu"))
@@ -136,10 +186,11 @@ def joined_ranks(device: str) -> Ranks:
     if on_gpu:
         number = int(os.environ.get("LOCAL_RANK", "0"))
         if number >= torch.cuda.device_count():
-            raise ModelError(
+            text = (
                 f"process {number} of this machine has no GPU: there are {torch.cuda.device_count()}. Start as many: "
                 f"torchrun --nproc-per-node={torch.cuda.device_count()}"
             )
+            raise ModelError(text) if number == torch.cuda.device_count() else ToldByAnotherError(text)
         here = torch.device("cuda", number)
         torch.cuda.set_device(here)
     if not dist.is_initialized():

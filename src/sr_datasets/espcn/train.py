@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sr_datasets.errors import ModelError
-from sr_datasets.espcn.checkpoint import BEST_NAME, MODEL_NAME, STATE_NAME, read_header
+from sr_datasets.espcn.checkpoint import BEST_NAME, MODEL_NAME, STATE_NAME, DataFacts, read_header
 from sr_datasets.espcn.config import TrainConfig, checked_config
 from sr_datasets.espcn.data import PatchSet, has_split, open_patches
 from sr_datasets.espcn.model import Espcn
@@ -129,19 +129,16 @@ def train(
             other options or shards, or the loss is no longer a number.
         ShardError: The set is damaged, or lacks the split.
         MissingExtraError: TensorBoard is asked for, and not installed.
+
+    What stops all processes is raised in one of them; the others raise ``ToldByAnotherError``.
     """
-    if tensorboard:
-        require_tensorboard()
     ranks = joined_ranks(config.device)
     progress = progress if progress is not None and ranks.is_first else Silent()
     _require_part(config, ranks)
+    if tensorboard:
+        ranks.first_does(require_tensorboard)
     with contextlib.ExitStack() as opened:
-        data, facts = open_patches(data_dir, config.split, config, device=ranks.device)
-        val = None
-        if has_split(data_dir, config.val_split):
-            val, _ = open_patches(
-                data_dir, config.val_split, config.model_copy(update={"crop": None}), device=ranks.device
-            )
+        data, facts, val = ranks.each_does(lambda: _opened(config, data_dir, ranks))
         run = Run(config, ranks.device)
         step = Step(run.model, config, ranks.device)
 
@@ -181,7 +178,7 @@ def train(
 
             checkpoint = run.step % config.checkpoint_every == 0 or run.ended
             if checkpoint or run.step % config.log_every == 0:
-                mean_loss = _mean_loss(losses, run.step, out_dir)
+                mean_loss = _mean_loss(losses, run.step, out_dir, ranks)
                 losses.clear()
                 if checkpoint:
                     if val is not None:
@@ -252,11 +249,22 @@ def _require_run(out_dir: Path) -> None:
     )
 
 
+def _opened(config: TrainConfig, data_dir: Path, ranks: Ranks) -> tuple[PatchSet, DataFacts, PatchSet | None]:
+    """Return the patches that are learnt from, what they are, and those that are scored, where the set has some."""
+    data, facts = open_patches(data_dir, config.split, config, device=ranks.device)
+    if not has_split(data_dir, config.val_split):
+        return data, facts, None
+    whole = config.model_copy(update={"crop": None})
+    return data, facts, open_patches(data_dir, config.val_split, whole, device=ranks.device)[0]
+
+
 def _require_part(config: TrainConfig, ranks: Ranks) -> None:
     if config.batch_size < ranks.count:
-        raise ModelError(
-            f"a batch of {config.batch_size} patch pairs cannot be shared by {ranks.count} processes. Try --batch-size "
-            f"{ranks.count}, or fewer processes."
+        raise ranks.of_all(
+            ModelError(
+                f"a batch of {config.batch_size} patch pairs cannot be shared by {ranks.count} processes. Try "
+                f"--batch-size {ranks.count}, or fewer processes."
+            )
         )
 
 
@@ -293,7 +301,7 @@ def _save(run: Run, out_dir: Path, facts: Any) -> None:
         run.save(out_dir, facts)
 
 
-def _mean_loss(losses: list[Tensor], step: int, out_dir: Path) -> float:
+def _mean_loss(losses: list[Tensor], step: int, out_dir: Path, ranks: Ranks) -> float:
     """Return the mean of the last steps' losses.
 
     Raises:
@@ -302,9 +310,8 @@ def _mean_loss(losses: list[Tensor], step: int, out_dir: Path) -> float:
     values = torch.stack(losses).tolist()
     for number, value in enumerate(values, start=step - len(values) + 1):
         if not math.isfinite(value):
-            raise ModelError(
-                f"the loss of step {number} is {value}: training stopped. {ADVICE} {kept(out_dir)}"
-            )
+            text = f"the loss of step {number} is {value}: training stopped. {ADVICE} {kept(out_dir)}"
+            raise ranks.of_all(ModelError(text))
     return math.fsum(values) / len(values)
 
 
