@@ -6,8 +6,11 @@ colours are not kept.
 
 import io
 import json
+import lzma
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +34,12 @@ _SCALE_STEPS = 32.0  # a scale to a 32nd of an octave
 _SAME = 0.5  # a frame is left out when so many of its points stand in the last one that was kept
 _FRAMES_PER_SECOND = 2
 _MOST_FRAMES = 32  # of a clip that are looked at
+# What a zip of arrays that is cut, overwritten or of another kind can end in; zipfile's NotImplementedError is a
+# RuntimeError, as is what it says of encrypted members.
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, struct.error,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +195,9 @@ def read_fingerprints(path: Path) -> tuple[list[Picture], dict[str, Any]]:
             points = _unpacked(places[part], scales[part], bits[part])
             pictures.append(Picture(one["name"], one["frame"], one["width"], one["height"], points))
             start += one["points"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if not start == len(places) == len(scales) == len(bits):
+            raise ValueError(f"it names {start} points and holds {len(places)}")
+    except _DAMAGED as error:
         raise StoreError(
             f"{path} is not a file of fingerprints ({error}). Delete it: it is made again when it is needed."
         ) from error

@@ -5,6 +5,7 @@ name of an archive chooses a place on the disk. Links, devices, encrypted member
 beyond ``Limits`` are refused; checksums that the format carries are tested; the folder appears whole.
 """
 
+import errno
 import io
 import re
 import shutil
@@ -263,8 +264,8 @@ def _damage_of(name: str) -> Iterator[None]:
     except (SrDataError, MemoryError):
         raise
     except OSError as error:
-        if error.errno is not None:
-            raise  # of the disk; bz2 and gzip raise their own without a number
+        if error.errno not in (None, errno.EINVAL):
+            raise  # of the disk; bz2 and gzip raise their own without a number, a place before the file's start EINVAL
         raise _damaged(name, error) from error
     except Exception as error:  # four libraries raise dozens of classes, some of them bare ones
         raise _damaged(name, error) from error

@@ -9,7 +9,9 @@ import hashlib
 import io
 import math
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, fields
@@ -140,8 +142,10 @@ def _read(file: Path, digest: str, rows: int) -> Measures | None:
             if str(stored["of"]) != f"{MEASURES_VERSION} {digest}":
                 return None
             measures = Measures(**{field.name: stored[field.name] for field in fields(Measures)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+    except (
+        OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error
+    ):  # fmt: skip
+        return None  # damaged, or of another kind
     return measures if len(measures.si) == rows else None
 
 

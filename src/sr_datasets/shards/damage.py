@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
+from sr_datasets.shards.footer import FooterError, check_footer_of
 from sr_datasets.shards.pages import Page, PageError, check_page, crc_bytes, crc_field, iter_pages
 from sr_datasets.shards.reader import FileMap, ShardReader
 
@@ -94,9 +95,18 @@ def check_container(path: Path, sha256: str | None = None) -> list[str]:
     if footer_at < len(MAGIC):
         return [*problems, f"{path}: its footer claims {footer_bytes} bytes of {len(view)}"]
     try:
+        check_footer_of(path)
         metadata = pq.read_metadata(path)
         chunks = list(chunks_of(metadata))
-    except (ArithmeticError, LookupError, MemoryError, OSError, ValueError, pa.ArrowException) as error:
+    except (
+        FooterError,
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        OSError,
+        ValueError,
+        pa.ArrowException,
+    ) as error:
         return [
             *problems,
             f"{path}: footer (bytes {footer_at} to {len(view) - _TAIL_BYTES}): cannot be read: {error}",

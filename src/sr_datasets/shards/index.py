@@ -203,7 +203,7 @@ def _reading(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile
             path, read_dictionary=repeated, page_checksum_verification=True, pre_buffer=False
         ) as file:
             yield file
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ShardError(
             f"{path} cannot be read: {error}. Copy it again, or run the same sr-data build-pairs command again."
         ) from error

@@ -20,6 +20,7 @@ _DATA_PAGE = 0
 _DICTIONARY_PAGE = 2
 _PLAIN = 0
 _LONGEST_HEADER = 1 << 20
+_LARGEST_PAGE = 1 << 30  # a row group has less (MAX_GROUP_BYTES), and a page is a part of one
 _I32, _STRUCT = 5, 12  # types of Thrift's compact protocol
 _HEADER_FIELDS = {(1, _I32), (2, _I32), (3, _I32), (4, _I32), (5, _STRUCT), (7, _STRUCT)}
 _OWN_FIELDS = {(1, _I32), (2, _I32), (3, _I32), (4, _I32), (5, _STRUCT), (3, 1), (3, 2)}
@@ -145,7 +146,9 @@ def _page_at(view: memoryview, at: int, end: int) -> Page:
         )
     except (IndexError, KeyError, TypeError, ValueError, RecursionError, struct.error) as error:
         raise PageError("no header of a page can be read", at=at) from error
-    if page.size < 0 or page.raw_size < 0 or page.num_values < 0 or page.end > end:
+    if not 0 <= page.raw_size <= _LARGEST_PAGE or not 0 <= page.num_values <= _LARGEST_PAGE:
+        raise PageError(f"its page claims {page.num_values} values in {page.raw_size} bytes", at=at)
+    if page.size < 0 or page.end > end:
         raise PageError(f"its page claims {page.size} bytes, of which {end - data_at} are there", at=at)
     return page
 

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
+from sr_datasets.shards.footer import FooterError, check_footer_of
 from sr_datasets.shards.pages import (
     PREFIX_BYTES,
     ChunkPlace,
@@ -549,6 +550,7 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
         ShardError: It is no whole Parquet file, no shard, or of a newer format.
     """
     try:
+        check_footer_of(path, source)
         file = pq.ParquetFile(
             path if source is None else source,
             page_checksum_verification=True,
@@ -558,6 +560,10 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
         raise ShardError(f"{path} is missing. Copy or build the set again.") from None
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path} is not a whole Parquet file: {_why_not_parquet(path, error)}") from error
+    except (FooterError, UnicodeDecodeError) as error:
+        raise ShardError(
+            f"{path} has a footer that cannot be right: {error}. The shard is altered: copy or build it again."
+        ) from error
     metadata = file.metadata.metadata or {}
     version = metadata.get(f"{META_PREFIX}format".encode(), str(FORMAT_VERSION).encode()).decode()
     if not version.isdecimal() or int(version) > FORMAT_VERSION:

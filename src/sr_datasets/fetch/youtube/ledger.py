@@ -126,7 +126,7 @@ class Ledger:
             found = [Entry(**row) for row in rows]
         except FileNotFoundError:
             return []
-        except (pa.ArrowException, OSError, TypeError) as error:
+        except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError) as error:
             raise FetchError(
                 f"{self.path}: cannot be read as a ledger: {error}. Move it away; what is in the store stays there."
             ) from error
