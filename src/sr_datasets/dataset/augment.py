@@ -29,8 +29,9 @@ class Augmentation:
     Example:
         >>> augment = Augmentation(seed=0, crop=2)
         >>> lr, hr = torch.arange(16).view(1, 1, 4, 4), torch.zeros(1, 1, 8, 8)
-        >>> [tuple(pixels.shape) for pixels in augment(lr, hr, torch.tensor([7]))]
-        [(1, 1, 2, 2), (1, 1, 4, 4)]
+        >>> cropped_lr, cropped_hr = augment(lr, hr, torch.tensor([7]))
+        >>> tuple(cropped_lr.shape), tuple(cropped_hr.shape)
+        ((1, 1, 2, 2), (1, 1, 4, 4))
     """
 
     seed: int = 0
