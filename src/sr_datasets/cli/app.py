@@ -17,6 +17,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def complete_selection(incomplete: str) -> list[str]:
+    """Return sources that begin so, or, after ``source/``, clips; for completion in the shell."""
+    from sr_datasets import catalog
+    from sr_datasets.errors import SrDataError
+
+    source_id, slash, _ = incomplete.partition("/")
+    if not slash:
+        return [name for name in catalog.source_ids() if name.startswith(incomplete)]
+    try:
+        clips = catalog.find_source(source_id).clips
+    except SrDataError:
+        return []  # a shell that asks for words wants no error
+    return [name for clip in clips if (name := f"{source_id}/{clip.id}").startswith(incomplete)]
+
+
 StoreOption = Annotated[
     Path | None,
     typer.Option(

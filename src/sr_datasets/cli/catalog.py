@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, WhereOption, app
+from sr_datasets.cli.app import (
+    JsonOption,
+    ManifestOption,
+    StoreOption,
+    WhereOption,
+    app,
+    complete_selection,
+)
 
 if TYPE_CHECKING:
     from sr_datasets.catalog import Found, SourceFacts
@@ -22,7 +29,11 @@ _WAYS = {"download": "fetch", "manual": "import", "generated": "made here", "you
 def list_command(
     selection: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SELECTION...]", help="Clips to list; the sources when left out."),
+        typer.Argument(
+            metavar="[SELECTION...]",
+            help="Clips to list; the sources when left out.",
+            autocompletion=complete_selection,
+        ),
     ] = None,
     where: WhereOption = None,
     manifest: ManifestOption = None,
@@ -172,7 +183,11 @@ def _short(text: str, width: int) -> str:
 def show_command(
     selection: Annotated[
         list[str],
-        typer.Argument(metavar="SELECTION...", help="xiph, xiph/akiyo_cif, 'xiph/*1080p*' or xiph:hd."),
+        typer.Argument(
+            metavar="SELECTION...",
+            help="xiph, xiph/akiyo_cif, 'xiph/*1080p*' or xiph:hd.",
+            autocompletion=complete_selection,
+        ),
     ],
     where: WhereOption = None,
     manifest: ManifestOption = None,

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, WhereOption, app
+from sr_datasets.cli.app import (
+    JsonOption,
+    ManifestOption,
+    StoreOption,
+    WhereOption,
+    app,
+    complete_selection,
+)
 from sr_datasets.cli.youtube import (
     CookiesOption,
     HeightOption,
@@ -29,7 +36,11 @@ if TYPE_CHECKING:
 
 SelectionArgument = Annotated[
     list[str],
-    typer.Argument(metavar="SELECTION...", help="xiph, xiph/akiyo_cif, 'xiph/*1080p*' or xiph:hd."),
+    typer.Argument(
+        metavar="SELECTION...",
+        help="xiph, xiph/akiyo_cif, 'xiph/*1080p*' or xiph:hd.",
+        autocompletion=complete_selection,
+    ),
 ]
 
 
@@ -226,7 +237,9 @@ def _print_plan(plan: "FetchPlan", *, as_json: bool) -> None:
 
 @app.command("import")
 def import_command(
-    source: Annotated[str, typer.Argument(help="The source that the files belong to.")],
+    source: Annotated[
+        str, typer.Argument(help="The source that the files belong to.", autocompletion=complete_selection)
+    ],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders that hold them.")],
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Accept clips with fewer frames than published.")
@@ -268,7 +281,12 @@ def import_command(
 @app.command("verify")
 def verify_command(
     selection: Annotated[
-        list[str] | None, typer.Argument(metavar="[SELECTION...]", help="Clips to check; all when left out.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[SELECTION...]",
+            help="Clips to check; all when left out.",
+            autocompletion=complete_selection,
+        ),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Hash every file and look inside, instead of size and time only.")
