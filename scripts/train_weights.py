@@ -32,8 +32,6 @@ PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 FOLDER = Path(__file__).parents[1] / "src" / "sr_datasets" / "weights"
 SEED = 0
 PRESET = "residual"
-# At x2 the preset's rate of 4e-3 loses what was learnt around step 1,000 and never gets it back.
-OPTIONS: dict[int, dict[str, float]] = {2: {"learning_rate": 2e-3}}
 
 
 def main() -> None:
@@ -63,15 +61,14 @@ def main() -> None:
 def write_page(cards: list[dict[str, Any]]) -> None:
     """Put the tables of the weights' page between their marks."""
     networks = [
-        "| name | scale | weights and biases | training | other options | Set5, `y-double` | Set5, `y-8bit` |",
-        "|---|---|---|---|---|---|---|",
+        "| name | scale | weights and biases | training | Set5, `y-double` | Set5, `y-8bit` |",
+        "|---|---|---|---|---|---|",
     ]
     for card in cards:
         training = f"`{card['preset']}`, {card['steps']} steps, seed {card['seed']}"
-        changed = ", ".join(f"{name} {value}" for name, value in card.get("options", {}).items()) or "none"
         scores = " | ".join(f"{row['psnr']:.2f} / {row['ssim']:.4f}" for row in card["scores"])
         networks.append(
-            f"| `{card['name']}` | x{card['scale']} | {card['parameters']} | {training} | {changed} | {scores} |"
+            f"| `{card['name']}` | x{card['scale']} | {card['parameters']} | {training} | {scores} |"
         )
     data = ["| recipe | content digest |", "|---|---|"]
     data += [f"| `{card['recipe']}` | `{card['content_digest']}` |" for card in cards]
@@ -95,7 +92,7 @@ def _make(scale: int, options: argparse.Namespace, progress: Progress) -> dict[s
         recipe = Recipe.model_validate({**said, "id": f"espcn-t91-x{scale}", "scale": scale, "title": title})
     shards, run = options.work / f"shards-x{scale}", options.work / f"run-x{scale}"
     build_pairs(recipe, out_dir=shards, store=Store(options.store), progress=progress)
-    changed = {**OPTIONS.get(scale, {}), **({"steps": options.steps} if options.steps else {})}
+    changed = {"steps": options.steps} if options.steps else {}
     config = preset(PRESET, scale=scale, seed=SEED, **changed)
     if not (run / MODEL_NAME).is_file() or load_model(run)[1].step < config.steps:
         train(config, shards, out_dir=run, resume=(run / MODEL_NAME).is_file(), progress=progress)
@@ -119,7 +116,6 @@ def _make(scale: int, options: argparse.Namespace, progress: Progress) -> dict[s
         "preset": PRESET,
         "steps": header.step,
         "seed": SEED,
-        "options": OPTIONS.get(scale, {}),
         "parameters": model.num_parameters,
         "scores": scores,
     }

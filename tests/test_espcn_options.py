@@ -333,3 +333,10 @@ def test_a_compiler_that_is_not_there_is_one_sentence(
         ModelError, match=r"torch.compile failed: No working C\+\+ compiler found\. Train without"
     ):
         train(quick(compile=True), patches, out_dir=tmp_path / "model")
+
+
+def test_a_preset_may_have_another_rate_at_one_scale_and_options_win_over_both():
+    rates = {scale: preset("residual", scale=scale).learning_rate for scale in (2, 3, 4)}
+
+    assert rates == {2: 2e-3, 3: 4e-3, 4: 4e-3}
+    assert preset("residual", scale=2, learning_rate=1e-3).learning_rate == 1e-3

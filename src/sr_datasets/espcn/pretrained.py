@@ -9,8 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
-
 from sr_datasets.errors import ModelError, nearest_names
 from sr_datasets.espcn.checkpoint import MODEL_NAME, Header, load_model
 from sr_datasets.espcn.model import Espcn
@@ -53,8 +51,6 @@ class Pretrained(Model):
     """Training steps."""
     seed: int
     """Of weights, order and augmentation."""
-    options: dict[str, float] = Field(default_factory=dict)
-    """Options of the training that are not the preset's."""
     parameters: int
     """Weights and biases."""
     scores: tuple[PretrainedScore, ...]
