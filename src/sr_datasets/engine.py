@@ -1,21 +1,40 @@
-"""Where tasks run: in this process, or in a pool of fresh ones."""
+"""Where tasks run: in this process, in a pool of fresh ones, or on a Ray cluster."""
 
 import multiprocessing
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
 
-from sr_datasets.errors import BuildError
+from sr_datasets.errors import BuildError, MissingExtraError, SrDataError
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
+_RAY_RETRIES = 10
+"""How often Ray runs a task again whose process or node died. A spot machine may go several times in a long build."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayCluster:
+    """A Ray cluster that is running: its nodes take tasks, one per CPU."""
+
+    address: str = "auto"
+    """As ``ray.init`` takes it, such as ``10.0.0.1:6379``; ``auto`` looks for one as Ray does: the variable
+    ``RAY_ADDRESS``, then one that was started on this machine."""
+
+
+Workers: TypeAlias = int | RayCluster
+"""Who runs tasks: that many processes of this machine, or a cluster."""
+
 
 def run_tasks(
-    function: Callable[[_Task], _Result], tasks: Sequence[_Task], *, workers: int
+    function: Callable[[_Task], _Result], tasks: Sequence[_Task], *, workers: Workers
 ) -> Iterator[tuple[_Task, _Result]]:
     """Run a function over tasks and yield each task with its result as it ends, in any order.
 
@@ -24,10 +43,17 @@ def run_tasks(
     tasks per worker wait, so that a long list of tasks costs no memory. The first error ends the
     run and is raised here; tasks that were under way are waited for.
 
+    On a Ray cluster the same holds of its workers, but a task whose process or node dies is run again, elsewhere,
+    and at an error what is under way is cancelled. This package and what the tasks need must be installed on each node.
+
     Raises:
         ValueError: ``workers`` is below 1.
-        BuildError: A worker process died.
+        BuildError: A worker process died; on Ray: again and again, or the cluster cannot be reached.
+        MissingExtraError: Ray is not installed.
     """
+    if isinstance(workers, RayCluster):
+        yield from _run_on_ray(function, tasks, workers)
+        return
     if workers < 1:
         raise ValueError(f"workers is {workers}, must be at least 1")
     if workers == 1 or len(tasks) < 2:
@@ -75,3 +101,89 @@ def _ended(running: dict[Future[_Result], _Task]) -> Iterator[tuple[_Task, _Resu
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         yield running.pop(future), future.result()
+
+
+def _run_on_ray(
+    function: Callable[[_Task], _Result], tasks: Sequence[_Task], cluster: RayCluster
+) -> Iterator[tuple[_Task, _Result]]:
+    with _ray(cluster) as ray:
+        # SPREAD: tasks read and write, so that more machines are better than one that is full.
+        remote = ray.remote(num_cpus=1, max_retries=_RAY_RETRIES, scheduling_strategy="SPREAD")(_call)
+        shared = ray.put(function)
+        waiting = iter(tasks)
+        running: dict[Any, _Task] = {}
+        try:
+            while True:
+                # Asked anew each time: nodes come and go.
+                room = max(2, 2 * int(ray.cluster_resources().get("CPU", 0))) - len(running)
+                for _, task in zip(range(room), waiting, strict=False):
+                    running[remote.remote(shared, task)] = task
+                if not running:
+                    return
+                done, _ = ray.wait(list(running), num_returns=1)
+                for reference in done:
+                    yield running.pop(reference), ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, SrDataError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayError as error:
+            raise BuildError(
+                f"the Ray cluster gave up a task ({type(error).__name__}: {_first_line(error)}). What was finished is kept: "
+                "run the same command again; if memory is short there, start the nodes with fewer CPUs."
+            ) from error
+        finally:
+            for reference in running:
+                ray.cancel(reference)
+
+
+def _call(function: Callable[[_Task], _Result], task: _Task) -> _Result:
+    return function(task)
+
+
+@contextmanager
+def _ray(cluster: RayCluster) -> Iterator[Any]:
+    """Give Ray, connected; who was connected before stays so."""
+    try:
+        import ray
+        import ray.exceptions
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--engine ray", extra="ray") from error
+    if ray.is_initialized():
+        yield ray
+        return
+    _require_answer(cluster.address)
+    try:
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _no_cluster(cluster.address, error) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Refuse an address at which nobody answers: Ray itself asks there for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal()) or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+_ANSWER_SECONDS = 10.0
+
+
+def _no_cluster(address: str, error: Exception) -> BuildError:
+    where = "no Ray cluster was found" if address == "auto" else f"no Ray cluster at {address}"
+    return BuildError(
+        f"{where}: {_first_line(error)}. Start one with `ray start --head`, and `ray start --address HOST:6379` on each "
+        "further machine; then name it with --ray-address HOST:6379."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0].rstrip(".")

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import io
+import logging
 import os
 import queue
 import secrets
@@ -16,6 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from sr_datasets.errors import SrDataError, StoreError
+
+_logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 
@@ -331,6 +334,43 @@ def folder_lock(folder: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(handle)
+
+
+@contextmanager
+def lock_beside(path: Path, *, exclusive: bool) -> Iterator[bool]:
+    """Lock a file, alone or together with others, and say whether that succeeded; nothing is waited for.
+
+    A file that is open for writing can be locked on NFS too, across machines, which a folder cannot. Who holds it alone
+    deletes it in the end. Where a file system has no locks at all, this says so in the log, and goes on without.
+
+    Args:
+        path: The lock file; made if it is missing.
+        exclusive: Whether nobody else may hold it.
+    """
+    how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+    while True:
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, how | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                    raise
+                _logger.warning(
+                    "%s cannot be locked on this file system (%s): make sure that no other build writes there",
+                    path.parent,
+                    error.strerror,
+                )
+            if not _is_named(file.fileno(), path):
+                continue  # who had it alone has deleted it: another one may stand there now
+            try:
+                yield True
+            finally:
+                if exclusive:
+                    path.unlink(missing_ok=True)
+            return
 
 
 @contextmanager

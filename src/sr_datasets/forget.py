@@ -28,7 +28,7 @@ from pydantic import ValidationError
 
 from sr_datasets import catalog
 from sr_datasets.audit.references import fingerprint_paths
-from sr_datasets.build import REPORT_NAME, STATE_NAME, locked_folder, plan_digest
+from sr_datasets.build import LOCK_NAME, REPORT_NAME, STATE_NAME, locked_folder, plan_digest
 from sr_datasets.build.analysing import analysis_paths
 from sr_datasets.built import (
     RECIPES_NAME,
@@ -60,6 +60,7 @@ from sr_datasets.shards.sets import (
     FORGETTING_NAME,
     INDEX_NAME,
     MEASURES_NAME,
+    PARTS_DIR,
     SET_NAME,
     SetInfo,
     ShardSummary,
@@ -637,6 +638,7 @@ def _clear_unfinished(folder: Path, names: Collection[_Name]) -> ClearedSet | No
             gone.update(counts)
             deleted.append(path.name)
             path.unlink()
+            remove(folder / PARTS_DIR / path.name)
         else:
             left += counts.total()
     if not deleted:
@@ -723,7 +725,9 @@ def _remove_set(folder: Path) -> None:
         MEASURES_NAME,
         SET_NAME,
         STATE_NAME,
+        PARTS_DIR,
         FORGETTING_NAME,
+        LOCK_NAME,
     ):
         remove(folder / name)
     with suppress(OSError):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,9 +16,9 @@ from sr_datasets.card import CARD_NAME, CROISSANT_NAME, gather, readme_of
 from sr_datasets.catalog import load_recipe
 from sr_datasets.errors import RecipeError, RemoteError, ShardError, TermsError
 from sr_datasets.files import sha256_of
-from sr_datasets.progress import Bar, Progress, Silent
+from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import Recipe
-from sr_datasets.remotes import Place, retried
+from sr_datasets.remotes import Place
 from sr_datasets.shards.sets import (
     DATA_DIR,
     INDEX_NAME,
@@ -184,17 +184,17 @@ def _copy(
     marker = json.dumps({"pushing": hashlib.sha256((folder / last).read_bytes()).hexdigest()}).encode()
     under_way = _check_place(folder, names, place, marker)
     if not under_way and place.size_of(last) is None:
-        _send(marker, place, MARKER_NAME)
+        place.send(marker, MARKER_NAME)
     sent = 0
     with progress.bar(f"pushing to {place}", total=sum(sizes.values()), unit="bytes") as bar:
         for name in names:
             digest = sha256_of(folder / name)
-            if place.size_of(name) == sizes[name] and _digest_of(place, name) == digest:
+            if place.size_of(name) == sizes[name] and place.sha256_of(name) == digest:
                 bar.advance(sizes[name], present=True)
                 continue
-            _send(folder / name, place, name, bar)
+            place.send(folder / name, name, passed=bar.advance)
             sent += 1
-            if _digest_of(place, name) != digest:
+            if place.sha256_of(name) != digest:
                 raise RemoteError(
                     f"{place.shown(name)} is not what was sent there: the place, or the way to it, alters bytes. "
                     "Run the same command again; if it happens again, choose another place."
@@ -241,40 +241,6 @@ def _strangers(place: Place, ours: Collection[str]) -> list[str]:
     found = [name for name in place.entries() if name not in _BESIDE]
     found += [f"{DATA_DIR}/{name}" for name in place.entries(DATA_DIR)]
     return [name for name in found if name not in ours and not name.rpartition("/")[2].startswith(".")]
-
-
-def _send(source: Path | bytes, place: Place, name: str, bar: Bar | None = None) -> None:
-    def _once() -> None:
-        done = 0
-        try:
-            with place.writing(name) as file:
-                for chunk in _chunks(source):
-                    file.write(chunk)
-                    done += len(chunk)
-                    if bar is not None:
-                        bar.advance(len(chunk))
-        except RemoteError:
-            if bar is not None:
-                bar.advance(-done)
-            raise
-
-    retried(_once)
-
-
-def _chunks(source: Path | bytes) -> Iterable[bytes]:
-    if isinstance(source, bytes):
-        yield source
-        return
-    with source.open("rb") as file:
-        while chunk := file.read(4 << 20):
-            yield chunk
-
-
-def _digest_of(place: Place, name: str) -> str:
-    digest = hashlib.sha256()
-    for chunk in place.chunks(name):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _listed(lines: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ Reads that fail are tried again; errors say what to do in one sentence, and neve
 """
 
 import errno
+import hashlib
 import os
 import re
 import socket
@@ -124,6 +125,16 @@ class Place:
         found = self._retried(folder, "listed", lambda: self.filesystem.get_file_info(selector))
         return sorted(info.base_name for info in found if info.base_name)
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """Return the names of the files in a folder of this place with their bytes; none when it is not there.
+
+        Raises:
+            RemoteError: The place cannot be reached or refuses.
+        """
+        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
+        found = self._retried(folder, "listed", lambda: self.filesystem.get_file_info(selector))
+        return {info.base_name: info.size for info in found if info.type == fs.FileType.File}
+
     def read(self, name: str) -> bytes:
         """Return a whole file.
 
@@ -182,6 +193,57 @@ class Place:
         with self._told(name, "deleted"):
             if self.size_of(name) is not None:
                 self.filesystem.delete_file(self.path(name))
+
+    def delete_folder(self, name: str) -> None:
+        """Delete a folder below this place with all it holds, if it is there.
+
+        Raises:
+            RemoteError: The place refuses.
+        """
+        with self._told(name, "deleted"):
+            if self.filesystem.get_file_info(self.path(name)).type == fs.FileType.Directory:
+                self.filesystem.delete_dir(self.path(name))
+
+    def send(self, source: Path | bytes, name: str, *, passed: Callable[[int], None] | None = None) -> None:
+        """Write a file of this machine, or bytes, under a name, in place of what is there; whole or not at all.
+
+        It is tried again when it fails for a moment.
+
+        Args:
+            source: What to write.
+            name: Where.
+            passed: Told the bytes that went; a negative number when they go again.
+
+        Raises:
+            RemoteError: The place refuses, is full, or cannot be reached.
+        """
+
+        def _once() -> None:
+            done = 0
+            try:
+                with self.writing(name) as file:
+                    for chunk in _chunks_of(source):
+                        file.write(chunk)
+                        done += len(chunk)
+                        if passed is not None:
+                            passed(len(chunk))
+            except RemoteError:
+                if passed is not None:
+                    passed(-done)
+                raise
+
+        retried(_once)
+
+    def sha256_of(self, name: str) -> str:
+        """Return the SHA-256 of a file below this place, read from there.
+
+        Raises:
+            RemoteError: As ``chunks``.
+        """
+        digest = hashlib.sha256()
+        for chunk in self.chunks(name):
+            digest.update(chunk)
+        return digest.hexdigest()
 
     def _retried(self, name: str, what: str, action: Callable[[], _T]) -> _T:
         return retried(lambda: self._plainly(name, what, action))
@@ -310,6 +372,15 @@ def retried(action: Callable[[], _T]) -> _T:
                 raise
             time.sleep(pause)
     return action()
+
+
+def _chunks_of(source: Path | bytes) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+        return
+    with source.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
 
 
 def _filesystem_of(address: str, shown: str) -> tuple[fs.FileSystem, str]:

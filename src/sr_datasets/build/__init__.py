@@ -5,33 +5,32 @@ host, workers) reaches a shard, so that any number of workers, on any day, write
 """
 
 import errno
-import json
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
 from sr_datasets.build.checking import check_degradation, unpublished_scale
 from sr_datasets.build.choosing import Chosen, choose_pairs
-from sr_datasets.build.cutting import ShardResult, build_shard, iter_groups
+from sr_datasets.build.cutting import build_shard, iter_groups
+from sr_datasets.build.elsewhere import on_workers, require_shared
 from sr_datasets.build.estimating import BuildEstimate, estimate_build
 from sr_datasets.build.folder import (
+    LOCK_NAME,
     REPORT_NAME,
-    STATE_NAME,
     finished,
-    inputs_of,
     locked_folder,
     own_folder,
 )
-from sr_datasets.build.packages import packages_of
+from sr_datasets.build.parts import PartBuild, run_part
 from sr_datasets.build.planning import (
+    WHOLE,
     PairPlan,
+    Part,
     ShardTask,
-    pairs_by_split,
     plan_digest,
     plan_rows,
     plan_shards,
@@ -39,6 +38,14 @@ from sr_datasets.build.planning import (
 )
 from sr_datasets.build.provided import with_lr
 from sr_datasets.build.rederiving import RederiveReport, rederive_set
+from sr_datasets.build.reporting import (
+    BuildReport,
+    PartReport,
+    describe_build,
+    report_of,
+    sum_of_seconds,
+    write_descriptions,
+)
 from sr_datasets.built import (
     RECIPES_NAME,
     LockedClip,
@@ -47,31 +54,30 @@ from sr_datasets.built import (
     recipe_locks,
     register_set,
 )
-from sr_datasets.card import write_card
-from sr_datasets.engine import run_tasks
+from sr_datasets.engine import Workers, run_tasks
 from sr_datasets.errors import BuildError, StoreError
-from sr_datasets.files import disk_errors, write_atomic
+from sr_datasets.files import disk_errors
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import Recipe
-from sr_datasets.shards.sets import (
-    SkippedInput,
-    describe_set,
-    write_index,
-    write_set_json,
-)
+from sr_datasets.remotes import Place, is_address
+from sr_datasets.shards.sets import STATE_NAME, write_index
 from sr_datasets.store import Store
 from sr_datasets.video import guessed_facts, refuse_interlaced, with_declared
 
 __all__ = [
+    "LOCK_NAME",
     "REPORT_NAME",
     "STATE_NAME",
     "BuildEstimate",
     "BuildReport",
     "Chosen",
     "PairPlan",
+    "Part",
+    "PartReport",
     "RederiveReport",
     "ShardTask",
     "build_pairs",
+    "build_part",
     "build_shard",
     "choose_pairs",
     "estimate_build",
@@ -88,54 +94,12 @@ _logger = logging.getLogger(__name__)
 _MOST_LISTED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class BuildReport:
-    """What a build made."""
-
-    out_dir: Path
-    """The set's folder."""
-    pairs: dict[str, int]
-    """Clips of each split."""
-    num_rows: int
-    """Patch pairs."""
-    num_shards: int
-    """Files in ``data/``."""
-    num_reused: int
-    """Shards that an earlier run had finished."""
-    size_bytes: int
-    """Bytes of all shards."""
-    content_digest: str
-    """The set's name by content: row ids, pixels and draws (docs/shards.md)."""
-    skipped: tuple[SkippedInput, ...]
-    """Clips of the store that the recipe names and does not take, each with the reason."""
-    failed: tuple[SkippedInput, ...]
-    """Clips that could not be read and were left out, each with the reason."""
-    asked: int | None
-    """Clips that the recipe would take if they were here."""
-    seconds: dict[str, float]
-    """Seconds by stage, over all workers (``read`` or ``decode``, ``degrade``, ``write``), and ``wall``."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return the report as plain JSON values."""
-        return {
-            "pairs": self.pairs,
-            "rows": self.num_rows,
-            "shards": self.num_shards,
-            "shards_reused": self.num_reused,
-            "size_bytes": self.size_bytes,
-            "content_digest": self.content_digest,
-            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
-            "failed": [clip.model_dump() for clip in self.failed],
-            "skipped": [clip.model_dump() for clip in self.skipped],
-        }
-
-
 def build_pairs(
     recipe: Recipe,
     *,
-    out_dir: Path,
+    out_dir: Path | str,
     store: Store,
-    workers: int = 1,
+    workers: Workers = 1,
     lock: RecipeLock | None = None,
     on_error: Literal["fail", "skip"] = "fail",
     strict_color: bool = False,
@@ -149,9 +113,10 @@ def build_pairs(
 
     Args:
         recipe: What to build.
-        out_dir: The set's folder; made if missing, refused if it holds anything but this build.
+        out_dir: The set's folder, or an address such as ``s3://bucket/set`` (``remotes.Place``); made if missing,
+            refused if it holds anything but this build.
         store: Where the clips lie.
-        workers: Processes; any number writes the same bytes.
+        workers: Processes, or a Ray cluster; whichever it is writes the same bytes.
         lock: The list of clips to take, each with these bytes, in place of what the recipe would choose.
         on_error: What a clip that cannot be read does: end the build, or be left out and listed.
         strict_color: Refuse clips of which a colour fact is guessed.
@@ -162,11 +127,138 @@ def build_pairs(
             cannot be had.
         StoreError: A clip is missing, or its file was changed since it was verified.
         DecodeError: A clip cannot be read.
+        RemoteError: The address cannot be reached, or refuses.
     """
     progress = progress or Silent()
+    if is_address(out_dir):
+        made = build_part(
+            recipe,
+            part=WHOLE,
+            out_dir=out_dir,
+            store=store,
+            workers=workers,
+            lock=lock,
+            on_error=on_error,
+            strict_color=strict_color,
+            progress=progress,
+        )
+        if made.built is None:
+            raise BuildError(
+                f"{made.out_dir}: shards that were made are gone again. Run the same command again."
+            )
+        return made.built
+    folder = Path(out_dir)
     start = perf_counter()
-    chosen = choose_pairs(recipe, store, lock=lock, workers=workers, on_error=on_error, progress=progress)
-    pairs = with_lr(recipe, chosen.pairs, store)
+    chosen, pairs = _chosen(
+        recipe, store, WHOLE, workers, lock, on_error, progress, strict_color=strict_color
+    )
+    tasks = plan_shards(recipe, pairs, out_dir=folder.absolute(), store=store, on_error=on_error)
+    with disk_errors(f"building into {folder}", folder), own_folder(recipe, pairs, tasks, folder):
+        _register(recipe, pairs, folder, store)
+        results = {task.name: result for task in tasks if (result := finished(task)) is not None}
+        todo = [task for task in tasks if task.name not in results]
+        num_reused = len(results)
+        with progress.bar(
+            f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
+        ) as bar:
+            there = [task for task in tasks if task.name in results]
+            num_clips = sum(len(task.pairs) for task in there)
+            bar.advance(sum(task.num_rows for task in there), present=True)
+            for task, result in run_tasks(on_workers(build_shard, recipe, workers), todo, workers=workers):
+                require_shared(task.path, result, workers)
+                results[task.name] = result
+                bar.advance(task.num_rows)
+                num_clips += len(task.pairs)
+                bar.note(f"{num_clips} of {len(pairs)} clips")
+                for clip in result.skipped:
+                    progress.log(f"left out: {clip.source}/{clip.clip}: {clip.reason}")
+        in_order = [results[task.name].summary for task in tasks]
+        info = describe_build(recipe, pairs, tasks, results, write_index(folder, in_order), chosen.skipped)
+        report = report_of(
+            info,
+            recipe,
+            out_dir,
+            chosen.skipped,
+            num_reused=num_reused,
+            seconds=sum_of_seconds(results.values(), wall=perf_counter() - start),
+        )
+        write_descriptions(folder, info, report, workers)
+    _lock_list(recipe, pairs, store, progress)
+    return report
+
+
+def build_part(
+    recipe: Recipe,
+    *,
+    part: Part,
+    out_dir: Path | str,
+    store: Store,
+    workers: Workers = 1,
+    lock: RecipeLock | None = None,
+    on_error: Literal["fail", "skip"] = "fail",
+    strict_color: bool = False,
+    progress: Progress | None = None,
+) -> PartReport:
+    """Make a part of a set's shards, for jobs on several machines that share the place; the last one makes the set.
+
+    Jobs may come in any order, at once, twice, and be killed; the set has the bytes of ``build_pairs``.
+
+    Args:
+        recipe: What to build.
+        part: Which of the shards.
+        out_dir: As ``build_pairs``; the same place for every job.
+        store: Where the clips lie: all of the recipe's, with the same bytes for every job.
+        workers: As ``build_pairs``.
+        lock: As ``build_pairs``.
+        on_error: As ``build_pairs``.
+        strict_color: As ``build_pairs``.
+        progress: As ``build_pairs``.
+
+    Raises:
+        BuildError: As ``build_pairs``; another job has the part, or this machine's packages, clips or number of
+            parts differ from those of the job that came first.
+        StoreError: As ``build_pairs``.
+        DecodeError: As ``build_pairs``.
+        RemoteError: As ``build_pairs``.
+    """
+    progress = progress or Silent()
+    chosen, pairs = _chosen(recipe, store, part, workers, lock, on_error, progress, strict_color=strict_color)
+    place = Place(out_dir)
+    folder = place.local
+    tasks = plan_shards(recipe, pairs, out_dir=folder or Path(), store=store, on_error=on_error)
+    work = PartBuild(recipe, pairs, chosen.skipped, tasks, part, place)
+
+    def begin() -> None:
+        if folder is None:
+            progress.log(
+                f"sr-data forget will not find {place}: delete it yourself when a clip of it must go"
+            )
+        else:
+            _register(recipe, pairs, folder, store)
+
+    with disk_errors(f"building into {place}", folder or Path(tempfile.gettempdir())):
+        report = run_part(work, begin=begin, workers=workers, progress=progress)
+    if report.built is not None:
+        _lock_list(recipe, pairs, store, progress)
+    return report
+
+
+def _chosen(
+    recipe: Recipe,
+    store: Store,
+    part: Part,
+    workers: Workers,
+    lock: RecipeLock | None,
+    on_error: Literal["fail", "skip"],
+    progress: Progress,
+    *,
+    strict_color: bool,
+) -> tuple[Chosen, list[PairPlan]]:
+    """Choose the clips and check what can be checked before anything is made."""
+    chosen = choose_pairs(
+        recipe, store, lock=lock, workers=workers, on_error=on_error, part=part, progress=progress
+    )
+    pairs = with_lr(recipe, chosen.pairs, store, part)
     check_degradation(recipe, pairs)
     _check_facts(recipe, pairs, store, strict_color=strict_color, on_error=on_error)
     if warning := unpublished_scale(recipe):
@@ -177,61 +269,7 @@ def build_pairs(
             f"{recipe.id}: {len(spoilt)} clips are not pristine ({some(spoilt)}): their coding and noise become HR "
             "detail, unless the recipe says hr: {downscale: 2}"
         )
-    tasks = plan_shards(recipe, pairs, out_dir=out_dir, store=store, on_error=on_error)
-    with disk_errors(f"building into {out_dir}", out_dir), own_folder(recipe, pairs, tasks, out_dir):
-        _register(recipe, pairs, out_dir, store)
-        results = {task.name: result for task in tasks if (result := finished(task)) is not None}
-        todo = [task for task in tasks if task.name not in results]
-        num_reused = len(results)
-        with progress.bar(
-            f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
-        ) as bar:
-            there = [task for task in tasks if task.name in results]
-            num_clips = sum(len(task.pairs) for task in there)
-            bar.advance(sum(task.num_rows for task in there), present=True)
-            for task, result in run_tasks(build_shard, todo, workers=workers):
-                results[task.name] = result
-                bar.advance(task.num_rows)
-                num_clips += len(task.pairs)
-                bar.note(f"{num_clips} of {len(pairs)} clips")
-                for clip in result.skipped:
-                    progress.log(f"left out: {clip.source}/{clip.clip}: {clip.reason}")
-        in_order = [results[task.name].summary for task in tasks]
-        failed = tuple(clip for task in tasks for clip in results[task.name].skipped)
-        names = {(clip.source, clip.clip) for clip in failed}
-        if len(names) == len(pairs):
-            raise BuildError(
-                f"recipe {recipe.id}: none of its {len(pairs)} clips can be read. {failed[0].reason}"
-            )
-        info = describe_set(
-            recipe=recipe.model_dump(mode="json"),
-            shards=in_order,
-            index=write_index(out_dir, in_order),
-            inputs=[clip for clip in inputs_of(pairs) if (clip.source, clip.clip) not in names],
-            skipped=[*chosen.skipped, *failed],
-            packages=packages_of(recipe),
-        )
-        report = BuildReport(
-            out_dir=out_dir,
-            pairs=pairs_by_split(
-                [pair for pair in pairs if (pair.record.source, pair.record.clip) not in names]
-            ),
-            num_rows=info.rows,
-            num_shards=len(in_order),
-            num_reused=num_reused,
-            size_bytes=sum(summary.size_bytes for summary in in_order),
-            content_digest=info.content_digest,
-            skipped=chosen.skipped,
-            failed=failed,
-            asked=recipe.limit,
-            seconds=_seconds(results.values(), wall=perf_counter() - start),
-        )
-        write_card(out_dir, info)
-        text = {"recipe": recipe.id, "workers": workers, "packages": info.packages, **report.to_json()}
-        write_atomic(out_dir / REPORT_NAME, (json.dumps(text, indent=1) + "\n").encode())
-        write_set_json(out_dir, info)
-    _lock_list(recipe, pairs, store, progress)
-    return report
+    return chosen, pairs
 
 
 def _check_facts(
@@ -260,14 +298,6 @@ def _check_facts(
         raise BuildError(
             f"recipe {recipe.id}: {len(problems)} facts are guessed, and --strict-color refuses to guess:\n  {listed}{more}"
         )
-
-
-def _seconds(results: Iterable[ShardResult], *, wall: float) -> dict[str, float]:
-    total: defaultdict[str, float] = defaultdict(float)
-    for result in results:
-        for stage, seconds in result.seconds.items():
-            total[stage] += seconds
-    return {**dict(sorted(total.items())), "wall": wall}
 
 
 def _register(recipe: Recipe, pairs: Sequence[PairPlan], out_dir: Path, store: Store) -> None:

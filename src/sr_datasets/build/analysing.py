@@ -22,7 +22,7 @@ import numpy.typing as npt
 from sr_datasets import color
 from sr_datasets.build.planning import plan_rows
 from sr_datasets.build.scenes import analysis_name, cuts_by_pyscenedetect
-from sr_datasets.engine import run_tasks
+from sr_datasets.engine import Workers, run_tasks
 from sr_datasets.errors import BuildError, DecodeError, SrDataError, StoreError
 from sr_datasets.files import atomic_path, disk_errors
 from sr_datasets.manifest import Clip, VideoInfo
@@ -82,7 +82,7 @@ def analyse_clips(
     clips: Sequence[tuple[Clip, ClipRecord]],
     store: Store,
     *,
-    workers: int,
+    workers: Workers,
     progress: Progress,
 ) -> dict[str, str]:
     """Make the analyses that are missing, each once, and keep them.
@@ -91,7 +91,7 @@ def analyse_clips(
         recipe: What is built; nothing is done for samplings that need none.
         clips: The clips.
         store: Where they lie.
-        workers: Processes.
+        workers: Who makes them.
         progress: Told the frames.
 
     Returns:

@@ -1,18 +1,19 @@
 """Which clips a recipe takes, and in which split each goes."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from sr_datasets import catalog
 from sr_datasets.build.analysing import analyse_clips, planned_rows
-from sr_datasets.build.planning import PairPlan, some
+from sr_datasets.build.planning import WHOLE, PairPlan, Part, shard_groups, some
 from sr_datasets.built import (
     RecipeLock,
     settings_of,
 )
+from sr_datasets.engine import Workers
 from sr_datasets.errors import BuildError, DecodeError, StoreError, nearest_names
 from sr_datasets.facts import facts_of, judge, parse_where
 from sr_datasets.fetch.youtube.names import piece_of
@@ -41,8 +42,9 @@ def choose_pairs(
     store: Store,
     *,
     lock: RecipeLock | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     on_error: Literal["fail", "skip"] = "fail",
+    part: Part = WHOLE,
     progress: Progress | None = None,
 ) -> Chosen:
     """Choose the recipe's clips, deal them to splits, and count their rows.
@@ -51,8 +53,9 @@ def choose_pairs(
         recipe: What to build.
         store: Where the clips lie.
         lock: The list of clips to take in place of what the recipe would choose.
-        workers: Processes that analyse clips, where the sampling looks at the pictures.
+        workers: Who analyses clips, where the sampling looks at the pictures.
         on_error: What a clip that cannot be analysed does: end the work, or be left to its shard, which leaves it out.
+        part: Whose clips are analysed and their rows counted; all are chosen, whichever part this is.
         progress: Told what a user may not expect: fewer clips than asked for.
 
     Raises:
@@ -62,11 +65,9 @@ def choose_pairs(
     """
     progress = progress or Silent()
     if lock is not None:
-        locked = _locked_clips(recipe, store, lock)
-        unread = _analysed(
-            recipe, [(clip, record) for clip, record, _ in locked], store, workers, on_error, progress
+        return Chosen(
+            _counted(recipe, _locked_clips(recipe, store, lock), store, part, workers, on_error, progress)
         )
-        return Chosen([_pair(recipe, clip, record, split, store, unread) for clip, record, split in locked])
     chosen, skipped = _candidates(recipe, store)
     if recipe.order == "keyed":
         chosen = keyed_order(chosen, lambda item: (item[1].source, item[1].clip), seed=recipe.seed)
@@ -85,43 +86,45 @@ def choose_pairs(
             _skipped(record, f"the recipe takes {recipe.limit}") for _, record in chosen[recipe.limit :]
         ]
         chosen = chosen[: recipe.limit]
-    unread = _analysed(recipe, chosen, store, workers, on_error, progress)
     records = [record for _, record in chosen]
     _check_depths(recipe, records)
-    pairs = []
+    dealt = []
     for (clip, record), split in zip(chosen, _splits_of(recipe, records, progress), strict=True):
         if split is None:
             skipped.append(_skipped(record, f"the splits take {sum(recipe.split.counts.values())}"))
         else:
-            pairs.append(_pair(recipe, clip, record, split, store, unread))
+            dealt.append((clip, record, split))
+    pairs = _counted(recipe, dealt, store, part, workers, on_error, progress)
     return Chosen(pairs, tuple(sorted(skipped, key=lambda clip: (clip.source, clip.clip))))
 
 
-def _pair(
-    recipe: Recipe, clip: Clip, record: ClipRecord, split: str, store: Store, unread: Collection[str]
-) -> PairPlan:
-    # A clip that cannot be read keeps its place, so that no other row moves: its shard will leave it out.
-    rows = () if _name(record) in unread else planned_rows(recipe, clip, record, store)
-    return PairPlan(clip, record, split, num_rows=len(rows))
+def _counted(
+    recipe: Recipe,
+    dealt: Sequence[tuple[Clip, ClipRecord, str]],
+    store: Store,
+    part: Part,
+    workers: Workers,
+    on_error: Literal["fail", "skip"],
+    progress: Progress,
+) -> list[PairPlan]:
+    """Return the pairs, with the number of rows of those that belong to the part."""
+    shards = part.of(shard_groups(recipe, [split for _, _, split in dealt]))
+    ours = {place for _, _, places in shards for place in places}
+    clips = [(clip, record) for place, (clip, record, _) in enumerate(dealt) if place in ours]
+    unread = analyse_clips(recipe, clips, store, workers=workers, progress=progress)
+    if unread and (on_error == "fail" or len(unread) == len(dealt)):
+        raise DecodeError(next(iter(unread.values())))
+    pairs = []
+    for place, (clip, record, split) in enumerate(dealt):
+        # A clip that cannot be read keeps its place, so that no other row moves: its shard will leave it out.
+        counts = place in ours and _name(record) not in unread
+        rows = planned_rows(recipe, clip, record, store) if counts else ()
+        pairs.append(PairPlan(clip, record, split, num_rows=len(rows)))
+    return pairs
 
 
 def _name(record: ClipRecord) -> str:
     return f"{record.source}/{record.clip}"
-
-
-def _analysed(
-    recipe: Recipe,
-    clips: Sequence[tuple[Clip, ClipRecord]],
-    store: Store,
-    workers: int,
-    on_error: Literal["fail", "skip"],
-    progress: Progress,
-) -> Collection[str]:
-    """Make what analyses are missing and return the clips that cannot be read."""
-    unread = analyse_clips(recipe, clips, store, workers=workers, progress=progress)
-    if unread and (on_error == "fail" or len(unread) == len(clips)):
-        raise DecodeError(next(iter(unread.values())))
-    return unread.keys()
 
 
 def _skipped(record: ClipRecord, reason: str) -> SkippedInput:

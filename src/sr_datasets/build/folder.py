@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from sr_datasets.build.cutting import ShardResult
 from sr_datasets.build.planning import PairPlan, ShardTask, some
 from sr_datasets.card import CARD_NAME, CROISSANT_NAME
 from sr_datasets.errors import BuildError, ShardError
-from sr_datasets.files import folder_lock, write_atomic
+from sr_datasets.files import lock_beside, write_atomic
 from sr_datasets.recipe import Recipe
 from sr_datasets.sampling import (
     digest_of,
@@ -21,7 +22,10 @@ from sr_datasets.shards.sets import (
     FORGETTING_NAME,
     INDEX_NAME,
     MEASURES_NAME,
+    PARTS_DIR,
     SET_NAME,
+    STATE_NAME,
+    BuildState,
     InputInfo,
     LrInfo,
     SetInfo,
@@ -35,8 +39,10 @@ _logger = logging.getLogger(__name__)
 
 REPORT_NAME = "build-report.json"
 """What the last run of the build did: no part of the set, and other on each run."""
-STATE_NAME = ".build.json"
-"""What stands in the folder of a build that is not finished."""
+LOCK_NAME = ".build.lock"
+"""Held while something writes into the folder: alone, or together by the jobs of a build in parts."""
+SET_FILES = (DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME)
+"""What a finished set and its report are, by name."""
 
 
 @contextmanager
@@ -51,14 +57,32 @@ def own_folder(
             f"{out_dir} is a file, or lies in one. Give --out a new or an empty folder."
         ) from error
     with locked_folder(out_dir):
-        plan = digest_of("set-1", recipe.model_dump_json(), *[pair.made_of for pair in pairs]).hex()
-        _check_folder(recipe, pairs, tasks, plan, out_dir)
-        write_atomic(out_dir / STATE_NAME, json.dumps({"recipe": recipe.id, "plan": plan}).encode())
-        for partial in (out_dir / DATA_DIR).glob(".*.part"):
-            partial.unlink()  # of a run that was killed: the lock says that nobody writes it now
+        plan = set_plan(recipe, pairs)
+        check_folder(recipe, pairs, tasks, plan, out_dir)
+        state = BuildState(recipe=recipe.id, plan=plan)
+        write_atomic(out_dir / STATE_NAME, state.model_dump_json(exclude_defaults=True).encode())
+        _drop_partials(out_dir)  # of a run that was killed: the lock says that nobody writes them now
         yield
         # From here on sr-data.json says what the folder holds.
-        (out_dir / STATE_NAME).unlink()
+        clear_folder(out_dir)
+
+
+def set_plan(recipe: Recipe, pairs: Sequence[PairPlan]) -> str:
+    """Return what a set is made of, as a hash."""
+    return digest_of("set-1", recipe.model_dump_json(), *[pair.made_of for pair in pairs]).hex()
+
+
+def clear_folder(out_dir: Path) -> None:
+    """Delete what a build needed on its way, when ``sr-data.json`` is written."""
+    _drop_partials(out_dir)  # of workers that died while others went on
+    # A job that comes late, where there are no locks, may write a receipt meanwhile.
+    shutil.rmtree(out_dir / PARTS_DIR, ignore_errors=True)
+    (out_dir / STATE_NAME).unlink(missing_ok=True)
+
+
+def _drop_partials(out_dir: Path) -> None:
+    for partial in (out_dir / DATA_DIR).glob(".*.part"):
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -68,7 +92,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Raises:
         BuildError: Another process holds it.
     """
-    with folder_lock(folder) as ours:
+    with lock_beside(folder / LOCK_NAME, exclusive=True) as ours:
         if not ours:
             raise BuildError(
                 f"{folder}: another build is writing into this folder, or `sr-data forget` is. Wait for it to end."
@@ -76,15 +100,23 @@ def locked_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_folder(
+def check_folder(
     recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], plan: str, out_dir: Path
 ) -> None:
+    """Make sure that a folder holds nothing, or this very build.
+
+    Raises:
+        BuildError: It holds something else.
+    """
     if (out_dir / FORGETTING_NAME).exists():
         raise BuildError(
             f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
         )
-    ours = {STATE_NAME, DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME, MEASURES_NAME}
-    strangers = [path.name for path in out_dir.iterdir() if path.name not in ours]
+    ours = {*SET_FILES, STATE_NAME, PARTS_DIR, LOCK_NAME, MEASURES_NAME}
+    # An NFS client calls a deleted file so while another process still has it open.
+    strangers = [
+        path.name for path in out_dir.iterdir() if path.name not in ours and not path.name.startswith(".nfs")
+    ]
     strangers += [
         f"{DATA_DIR}/{path.name}"
         for path in out_dir.glob(f"{DATA_DIR}/*")
@@ -97,19 +129,12 @@ def _check_folder(
     there = _described(out_dir)
     if there is not None:
         other = str(there.recipe.get("id"))
-        left_out = {(clip.source, clip.clip) for clip in there.skipped}
-        same = (
-            there.recipe == recipe.model_dump(mode="json")
-            and list(there.inputs)
-            == [clip for clip in inputs_of(pairs) if (clip.source, clip.clip) not in left_out]
-            # A set of which clips were forgotten keeps its shards' names, though it may have fewer of them.
-            and {shard.name for shard in there.shards} == {task.name for task in tasks}
-        )
+        same = describes(there, recipe, pairs, tasks)
     elif (out_dir / SET_NAME).exists():
         other, same = "unknown: its sr-data.json is damaged", False
     elif (out_dir / STATE_NAME).exists():
-        state = json.loads((out_dir / STATE_NAME).read_bytes())
-        other, same = state["recipe"], state["plan"] == plan
+        state = BuildState.model_validate_json((out_dir / STATE_NAME).read_bytes())
+        other, same = state.recipe, state.plan == plan
     else:
         other, same = "unknown", not any(out_dir.glob(f"{DATA_DIR}/*"))
     if not same and not _is_of_this_build(tasks, out_dir):
@@ -123,6 +148,18 @@ def _check_folder(
             f"{out_dir / DATA_DIR} holds shards that this build does not write: {some(sorted(stray))}. Move them away, "
             "then run it again."
         )
+
+
+def describes(info: SetInfo, recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask]) -> bool:
+    """Return whether a finished set is what this build makes."""
+    left_out = {(clip.source, clip.clip) for clip in info.skipped}
+    return (
+        info.recipe == recipe.model_dump(mode="json")
+        and list(info.inputs)
+        == [clip for clip in inputs_of(pairs) if (clip.source, clip.clip) not in left_out]
+        # A set of which clips were forgotten keeps its shards' names, though it may have fewer of them.
+        and {shard.name for shard in info.shards} == {task.name for task in tasks}
+    )
 
 
 def _described(out_dir: Path) -> SetInfo | None:

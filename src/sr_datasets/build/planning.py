@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import Final, Literal, TypeVar, assert_never
 
 from sr_datasets.build.frames import hr_depth, hr_size
 from sr_datasets.build.scenes import analysis_name
@@ -40,6 +40,8 @@ from sr_datasets.shards.sets import (
 )
 from sr_datasets.store import ClipRecord, Store
 
+_Item = TypeVar("_Item")
+
 
 @dataclass(frozen=True, slots=True)
 class LrClip:
@@ -67,7 +69,7 @@ class PairPlan:
     split: str
     """Where all of its rows go."""
     num_rows: int
-    """Patch pairs."""
+    """Patch pairs; 0 for a clip of another part, whose rows are not counted here."""
     lr: LrClip | None = None
     """Its provided LR, where the recipe takes that."""
 
@@ -80,6 +82,44 @@ class PairPlan:
     def made_of(self) -> str:
         """SHA-256 of the clip's bytes, and behind a plus that of its provided LR."""
         return self.record.sha256 + (f"+{self.lr.record.sha256}" if self.lr is not None else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a set's shards: every ``count``-th, from the ``number``-th on."""
+
+    number: int
+    """Which part, from 1."""
+    count: int
+    """Into how many parts the set is divided."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ValueError(f"part {self} does not exist: parts are 1/N to N/N")
+
+    def __str__(self) -> str:
+        """Return it as commands name it: ``2/8``."""
+        return f"{self.number}/{self.count}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """Read what ``str`` returns.
+
+        Raises:
+            ValueError: It is no part.
+        """
+        number, slash, count = text.partition("/")
+        if not (slash and number.isdecimal() and count.isdecimal()):
+            raise ValueError(f"{text!r} is no part: write I/N, such as 2/8")
+        return cls(int(number), int(count))
+
+    def of(self, items: Sequence[_Item]) -> list[_Item]:
+        """Return this part of a list."""
+        return list(items[self.number - 1 :: self.count])
+
+
+WHOLE: Final = Part(1, 1)
+"""All of a set's shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +264,31 @@ def plan_shards(
     on_error: Literal["fail", "skip"] = "fail",
 ) -> list[ShardTask]:
     """Group pairs into shards: the next ``clips_per_shard`` clips of one split, in selection order."""
-    by_split: dict[str, list[PairPlan]] = defaultdict(list)
-    for pair in pairs:
-        by_split[pair.split].append(pair)
-    tasks = []
+    root = store.root.absolute()
+    return [
+        ShardTask(name, split, tuple(pairs[place] for place in places), recipe, out_dir, root, on_error)
+        for name, split, places in shard_groups(recipe, [pair.split for pair in pairs])
+    ]
+
+
+def shard_groups(recipe: Recipe, splits: Sequence[str]) -> list[tuple[str, str, list[int]]]:
+    """Return name, split and clips of each shard.
+
+    Args:
+        recipe: What is built.
+        splits: The split of each clip, in selection order; clips are named by their places in it.
+    """
+    by_split: dict[str, list[int]] = defaultdict(list)
+    for place, split in enumerate(splits):
+        by_split[split].append(place)
+    found = []
     for split in sorted(by_split):
         groups = chunked(by_split[split], recipe.clips_per_shard)
-        for number, group in enumerate(groups):
-            name = shard_name(split, number, len(groups))
-            tasks.append(ShardTask(name, split, tuple(group), recipe, out_dir, store.root, on_error))
-    return tasks
+        found += [
+            (shard_name(split, number, len(groups)), split, list(group))
+            for number, group in enumerate(groups)
+        ]
+    return found
 
 
 def pairs_by_split(pairs: Iterable[PairPlan]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from sr_datasets import catalog
 from sr_datasets.build.frames import HrFrame, Planes, hr_depth
-from sr_datasets.build.planning import LrClip, PairPlan
+from sr_datasets.build.planning import WHOLE, LrClip, PairPlan, Part, shard_groups
 from sr_datasets.degrade import Degrader
 from sr_datasets.errors import BuildError, StoreError
 from sr_datasets.recipe import Bicubic, HrStep, Recipe
@@ -22,11 +22,11 @@ _MIN_PSNR = 15.0
 """dB against our bicubic LR, below which LR shows another picture. Blurred, noisy and coded LR lie above 20."""
 
 
-def with_lr(recipe: Recipe, pairs: Sequence[PairPlan], store: Store) -> list[PairPlan]:
+def with_lr(recipe: Recipe, pairs: Sequence[PairPlan], store: Store, part: Part = WHOLE) -> list[PairPlan]:
     """Return the pairs with their provided LR clips, where the recipe asks for provided LR.
 
     Each LR clip must have the HR clip's frames at ``1 / scale`` of its size and depth, and its first, middle and
-    last frames must fit bicubic LR of ours best where they lie, not some whole pixels away.
+    last frames must fit bicubic LR of ours best where they lie, not some whole pixels away. Of clips of other parts nobody looks at the frames.
 
     Raises:
         StoreError: An LR clip is not in the store.
@@ -44,10 +44,13 @@ def with_lr(recipe: Recipe, pairs: Sequence[PairPlan], store: Store) -> list[Pai
         )
     imported = catalog.imported_clips(records.values())
     clips = {item.id: item.clip for item in catalog.select(names, imported=imported)}
+    shards = part.of(shard_groups(recipe, [pair.split for pair in pairs]))
+    ours = {place for _, _, places in shards for place in places}
     found = []
-    for pair, name in zip(pairs, names, strict=True):
+    for place, (pair, name) in enumerate(zip(pairs, names, strict=True)):
         lr = LrClip(clips[name], records[name])
-        _check(recipe, pair, lr, store)
+        if place in ours:
+            _check(recipe, pair, lr, store)
         found.append(replace(pair, lr=lr))
     return found
 

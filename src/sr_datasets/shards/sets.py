@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -24,6 +24,11 @@ INDEX_NAME: Final = "index.parquet"
 DATA_DIR: Final = "data"
 MEASURES_NAME: Final = ".measures.npz"
 """What was measured, beside the set it is of; no part of the set."""
+
+STATE_NAME: Final = ".build.json"
+"""What stands in the place of a build that is not finished."""
+PARTS_DIR: Final = ".parts"
+"""Receipts of the shards that a build in parts has finished, until all of them are there."""
 
 _OWN_SHA256 = "sha256"
 _NO_SHA256 = "0" * 64
@@ -156,6 +161,21 @@ class SetInfo(Model):
         return dict(sorted(counts.items()))
 
 
+class BuildState(Model):
+    """What ``.build.json`` says of a build that is not finished."""
+
+    recipe: str
+    """Id of its recipe."""
+    plan: str
+    """What the set is made of, as a hash."""
+    parts: int = 0
+    """Into how many parts it is divided; 0 where one build makes all."""
+    shards: dict[str, int] = Field(default_factory=dict)
+    """Shards of each split, where it has parts."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Versions of the packages that the shards' bytes depend on, where it has parts."""
+
+
 def shard_name(split: str, number: int, count: int) -> str:
     """Return the file name of a shard.
 
@@ -177,6 +197,23 @@ def split_of_name(name: str) -> str | None:
     return match["split"] if match else None
 
 
+def missing_parts(shards: Sequence[str], there: Collection[str], count: int) -> tuple[int, ...]:
+    """Return which parts of a build are not finished, from 1.
+
+    Args:
+        shards: All of its shards in the order of the plan; part i has every ``count``-th, from the i-th on.
+        there: Those that are finished.
+        count: The number of parts.
+
+    Example:
+        >>> missing_parts(["a", "b", "c", "d", "e"], {"a", "c", "d"}, 2)
+        (1, 2)
+        >>> missing_parts(["a", "b", "c", "d", "e"], {"a", "c", "e"}, 2)
+        (2,)
+    """
+    return tuple(sorted({place % count + 1 for place, name in enumerate(shards) if name not in there}))
+
+
 def write_index(set_dir: Path, shards: Sequence[ShardInfo]) -> FileInfo:
     """Write ``index.parquet``: every row of every shard, without pixels, shards by name.
 
@@ -193,6 +230,11 @@ def write_index(set_dir: Path, shards: Sequence[ShardInfo]) -> FileInfo:
 
 def write_index_file(path: Path, set_dir: Path, shards: Sequence[ShardInfo]) -> None:
     """Write what ``index.parquet`` of a set holds to a file anywhere; as ``write_index``."""
+    write_index_tables(path, index_tables(set_dir, shards))
+
+
+def write_index_tables(path: Path, tables: Iterator[pa.Table]) -> None:
+    """Write the lines of an index, a table for each shard, shards by name (``index_tables``)."""
     with pq.ParquetWriter(
         path,
         INDEX_SCHEMA,
@@ -201,7 +243,7 @@ def write_index_file(path: Path, set_dir: Path, shards: Sequence[ShardInfo]) -> 
         write_page_checksum=True,
         store_schema=True,
     ) as file:
-        for table in _in_groups(index_tables(set_dir, shards), _INDEX_ROWS_PER_GROUP):
+        for table in _in_groups(tables, _INDEX_ROWS_PER_GROUP):
             file.write_table(table, row_group_size=_INDEX_ROWS_PER_GROUP)
 
 
@@ -360,6 +402,8 @@ def _what_is_there(set_dir: Path) -> str:
         return f"it is a file. Name the folder that holds {SET_NAME}."
     if (set_dir / FORGETTING_NAME).exists():
         return "`sr-data forget` was interrupted in it. Run it again to end it."
+    if parts := _parts_under_way(set_dir):
+        return parts
     if any((set_dir / DATA_DIR).glob("*.parquet")):
         return (
             f"it has shards in {DATA_DIR}/ but no {SET_NAME}, so its build did not finish. "
@@ -368,3 +412,27 @@ def _what_is_there(set_dir: Path) -> str:
     if (set_dir.parent / SET_NAME).is_file():
         return f"{SET_NAME} lies one folder up. Name {set_dir.parent}."
     return f"it has no {SET_NAME}. Build a set with: sr-data build-pairs RECIPE --out DIR"
+
+
+def _parts_under_way(set_dir: Path) -> str:
+    """Say which parts of a build in parts are missing; nothing of other builds."""
+    try:
+        state = BuildState.model_validate_json((set_dir / STATE_NAME).read_bytes())
+    except (OSError, ValidationError):
+        return ""
+    if not state.parts:
+        return ""
+    counts, count = state.shards, state.parts
+    shards = [shard_name(split, k, counts[split]) for split in sorted(counts) for k in range(counts[split])]
+    there = {path.name for path in (set_dir / PARTS_DIR).glob("*.parquet")}
+    said = f"its build is in {count} parts, and {len(there)} of {len(shards)} shards are there."
+    if missing := missing_parts(shards, there, count):
+        listed = ", ".join(map(str, missing[:_MOST_PARTS])) + (" ..." if len(missing) > _MOST_PARTS else "")
+        return (
+            f"{said} Not finished: {len(missing)} of the parts ({listed}). Run these with --part I/{count}, unless they are "
+            "running; the last one to end finishes the set."
+        )
+    return f"{said} Run the same sr-data build-pairs command again without --part, which finishes the set."
+
+
+_MOST_PARTS = 20

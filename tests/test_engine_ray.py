@@ -1,0 +1,121 @@
+"""Tasks on a Ray cluster of several nodes, one of which is killed; the nodes are processes of this machine."""
+
+import os
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made import RECIPE, made_store, put_clip, recipe_of
+from test_build import hashes
+
+from sr_datasets.build import build_pairs
+from sr_datasets.engine import RayCluster, run_tasks
+from sr_datasets.errors import BuildError, DecodeError, MissingExtraError
+
+NEEDS_RAY = "Ray is not installed: pip install 'sr-datasets[ray]'"
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def refuse(number: int) -> int:
+    if number == 3:
+        raise DecodeError("clip 3 cannot be read")
+    return number
+
+
+def die_once(folder: str) -> str:
+    """End the process at the first try, as one that is killed for want of memory."""
+    try:
+        (Path(folder) / "tried").mkdir()
+    except FileExistsError:
+        return "done"
+    os._exit(9)
+
+
+@contextmanager
+def ray_cluster(nodes: int, cpus: int) -> Iterator[Any]:
+    """Run a head without CPUs, and nodes that have some; small, on loopback, with its files in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray's own way to stay on loopback: a machine's outer address may not be reachable from itself.
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # Nodes import what tasks are made of.
+        paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]
+        patch.setenv("PYTHONPATH", os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]))
+        pytest.importorskip("ray", reason=NEEDS_RAY)
+        from ray.cluster_utils import Cluster
+
+        # Unix sockets lie in it, so its name must be short.
+        folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+        small: dict[str, Any] = {"object_store_memory": 80 << 20, "plasma_directory": folder}
+        head = {"num_cpus": 0, "temp_dir": folder, "include_dashboard": False, **small}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            for _ in range(nodes):
+                cluster.add_node(num_cpus=cpus, **small)
+            yield cluster
+        finally:
+            cluster.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    with pytest.raises(MissingExtraError, match=r"--engine ray needs.*pip install 'sr-datasets\[ray\]'"):
+        list(run_tasks(square, [1], workers=RayCluster()))
+
+
+def test_an_address_where_nobody_answers_is_told_at_once():
+    pytest.importorskip("ray", reason=NEEDS_RAY)
+    with pytest.raises(BuildError, match=r"no Ray cluster at 127\.0\.0\.1:1: .*ray start --head"):
+        list(run_tasks(square, [1], workers=RayCluster("127.0.0.1:1")))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_node_that_is_killed_at_any_moment_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Ten builds on three nodes, of which one is killed at a random moment of each, and another one takes its place."""
+    store = made_store(tmp_path, monkeypatch)
+    for number in range(5, 20):
+        put_clip(store, f"clip{number}", width=176, height=144, num_frames=12, seed=number)
+    text = RECIPE.replace("clips_per_shard: 2", "clips_per_shard: 1")
+    recipe = recipe_of(tmp_path, text + "degradation: real-esrgan\n")
+    alone = build_pairs(recipe, out_dir=tmp_path / "alone", store=store)
+    draws = random.Random(7)
+    with ray_cluster(3, 1) as cluster:
+        there = RayCluster(cluster.address)
+        assert sorted(run_tasks(square, range(10), workers=there)) == [
+            (number, number**2) for number in range(10)
+        ]
+        with pytest.raises(DecodeError, match="clip 3 cannot be read"):
+            list(run_tasks(refuse, range(6), workers=there))
+        assert list(run_tasks(die_once, [str(tmp_path)], workers=there)) == [(str(tmp_path), "done")]
+        for number in range(10):
+            victim = draws.choice(cluster.list_all_nodes()[1:])
+            out_dir = tmp_path / f"set{number}"
+            after = draws.randrange(0, 18)
+            killer = threading.Thread(target=_kill_after, args=(cluster, victim, out_dir, after))
+            killer.start()
+            build_pairs(recipe, out_dir=out_dir, store=store, workers=there)
+            killer.join()
+            assert hashes(out_dir) == hashes(tmp_path / "alone")
+            cluster.add_node(num_cpus=1, object_store_memory=80 << 20, plasma_directory=str(tmp_path))
+    assert alone.num_shards == 20
+
+
+def _kill_after(cluster: Any, victim: Any, out_dir: Path, shards: int) -> None:
+    """Kill a node, without a word to it, when so many shards are there."""
+    while len(list((out_dir / "data").glob("*.parquet"))) < shards:
+        time.sleep(0.005)
+    cluster.remove_node(victim, allow_graceful=False)
