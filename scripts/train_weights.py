@@ -9,6 +9,7 @@ Seeds: weights, order and augmentation 0. The same torch on the same machine wri
 """
 
 import argparse
+import itertools
 import json
 import re
 import shutil
@@ -18,7 +19,7 @@ from typing import Any
 from sr_datasets.build import build_pairs
 from sr_datasets.catalog import find_recipe
 from sr_datasets.cli.console import progress_on_stderr
-from sr_datasets.espcn.checkpoint import MODEL_NAME, load_model
+from sr_datasets.espcn.checkpoint import MODEL_NAME, STATE_NAME, load_model
 from sr_datasets.espcn.config import preset
 from sr_datasets.espcn.evaluate import evaluate
 from sr_datasets.espcn.train import train
@@ -31,7 +32,8 @@ from sr_datasets.store import Store
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 FOLDER = Path(__file__).parents[1] / "src" / "sr_datasets" / "weights"
 SEED = 0
-PRESET = "residual"
+FAMILIES = {"deep": "deep", "espcn": "espcn-t91"}
+"""Names of weights, without their scale, and the preset that trains them."""
 
 
 def main() -> None:
@@ -47,11 +49,12 @@ def main() -> None:
     cards_path = options.out / "weights.json"
     cards = {}
     if cards_path.is_file():
-        cards = {card["scale"]: card for card in json.loads(cards_path.read_bytes())["weights"]}
+        cards = {card["name"]: card for card in json.loads(cards_path.read_bytes())["weights"]}
     options.out.mkdir(parents=True, exist_ok=True)
     with progress_on_stderr() as progress:
-        for scale in options.scales:
-            cards[scale] = _make(scale, options, progress)
+        for family, scale in itertools.product(FAMILIES, options.scales):
+            card = _make(family, scale, options, progress)
+            cards[card["name"]] = card
             text = json.dumps({"format": 1, "weights": [cards[each] for each in sorted(cards)]}, indent=1)
             write_atomic(cards_path, (text + "\n").encode())
     if options.out == FOLDER:
@@ -71,7 +74,7 @@ def write_page(cards: list[dict[str, Any]]) -> None:
             f"| `{card['name']}` | x{card['scale']} | {card['parameters']} | {training} | {scores} |"
         )
     data = ["| recipe | content digest |", "|---|---|"]
-    data += [f"| `{card['recipe']}` | `{card['content_digest']}` |" for card in cards]
+    data += dict.fromkeys(f"| `{card['recipe']}` | `{card['content_digest']}` |" for card in cards)
     files = [
         "| name | SHA-256 |",
         "|---|---|",
@@ -84,19 +87,18 @@ def write_page(cards: list[dict[str, Any]]) -> None:
     write_atomic(PAGE, text.encode())
 
 
-def _make(scale: int, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
+def _make(family: str, scale: int, options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     recipe = find_recipe("espcn-t91")
     if scale != recipe.scale:
         said = recipe.model_dump(mode="json")
         title = said["title"].replace("x3", f"x{scale}")
         recipe = Recipe.model_validate({**said, "id": f"espcn-t91-x{scale}", "scale": scale, "title": title})
-    shards, run = options.work / f"shards-x{scale}", options.work / f"run-x{scale}"
+    name = f"{family}-x{scale}"
+    shards, run = options.work / f"shards-x{scale}", options.work / name
     build_pairs(recipe, out_dir=shards, store=Store(options.store), progress=progress)
     changed = {"steps": options.steps} if options.steps else {}
-    config = preset(PRESET, scale=scale, seed=SEED, **changed)
-    if not (run / MODEL_NAME).is_file() or load_model(run)[1].step < config.steps:
-        train(config, shards, out_dir=run, resume=(run / MODEL_NAME).is_file(), progress=progress)
-    name = f"espcn-x{scale}"
+    config = preset(FAMILIES[family], scale=scale, seed=SEED, **changed)
+    train(config, shards, out_dir=run, resume=(run / STATE_NAME).is_file(), progress=progress)
     path = options.out / f"{name}.safetensors"
     shutil.copyfile(run / MODEL_NAME, path)
     model, header = load_model(path)
@@ -113,7 +115,7 @@ def _make(scale: int, options: argparse.Namespace, progress: Progress) -> dict[s
         "sha256": sha256_of(path),
         "recipe": recipe.id,
         "content_digest": header.data.content_digest,
-        "preset": PRESET,
+        "preset": FAMILIES[family],
         "steps": header.step,
         "seed": SEED,
         "parameters": model.num_parameters,

@@ -340,3 +340,9 @@ def test_a_preset_may_have_another_rate_at_one_scale_and_options_win_over_both()
 
     assert rates == {2: 2e-3, 3: 4e-3, 4: 4e-3}
     assert preset("residual", scale=2, learning_rate=1e-3).learning_rate == 1e-3
+
+
+def test_a_run_that_is_cut_short_rises_for_a_tenth_of_it_at_most():
+    assert preset("deep", scale=3).warmup_steps == preset("deep", scale=3, steps=2_000).warmup_steps == 150
+    assert preset("deep", scale=3, steps=60).warmup_steps == 6
+    assert preset("deep", scale=3, steps=60, warmup_steps=20).warmup_steps == 20

@@ -172,12 +172,16 @@ class TrainConfig(Model):
         return self.lowest_learning_rate + above * 0.5 * (1 + math.cos(math.pi * done))
 
 
-_PUBLISHED: Final[dict[str, Any]] = {
-    # Tanh, and no path around the layers.
-    "model": {"activation": "tanh", "input_gain": 8.0, "last_gain": 0.02},
-    "steps": 32_000,
-    "learning_rate": 2e-3,
+# Tanh, and no path around the layers.
+_PUBLISHED: Final[dict[str, Any]] = {"activation": "tanh", "input_gain": 8.0, "last_gain": 0.02}
+_SOAP: Final[dict[str, Any]] = {
+    "batch_size": 16,
+    "optimizer": "soap",
+    "learning_rate": 6e-3,
+    "warmup_steps": 150,
+    "beta2": 0.99,
 }
+_T91: Final[dict[str, Any]] = {"model": _PUBLISHED, "steps": 12_000, **_SOAP}
 _RESIDUAL: Final[dict[str, Any]] = {
     # The same layers and cost; they learn what nearest upsampling lacks.
     "model": {"activation": "gelu", "residual": "nearest", "input_gain": 8.0, "last_gain": 0.0},
@@ -195,17 +199,13 @@ _DEEP: Final[dict[str, Any]] = {
         "last_gain": 0.0,
     },
     "steps": 8_000,
-    "batch_size": 16,
-    "optimizer": "soap",
-    "learning_rate": 6e-3,
-    "warmup_steps": 150,
-    "beta2": 0.99,
+    **_SOAP,
 }
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "espcn": _PUBLISHED,
-    "espcn-t91": _PUBLISHED,
-    "espcn-video": {**_PUBLISHED, "batch_size": 16, "steps": 40_000},
+    "espcn": _T91,
+    "espcn-t91": _T91,
+    "espcn-video": {"model": _PUBLISHED, "batch_size": 16, "steps": 40_000},
     "residual": _RESIDUAL,
     "deep": _DEEP,
     "quick": {**_RESIDUAL, "steps": 1_500, "checkpoint_every": 250},
@@ -214,12 +214,14 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
 
 ``espcn-t91``: the published network on small patches of T91 (``espcn`` is its older name). ``espcn-video``: the same
 network for sets of video, whose patches are larger and many more. ``residual``: what the same cost can do. ``quick``:
-that, in a quarter of a minute. ``deep``: what fewer weights can do in more and narrower layers. Colours and frames are those of the shards.
+that, in a quarter of a minute. ``deep``: what fewer weights can do in more and narrower layers. Colours and frames are
+those of the shards.
 """
 
 _AT_SCALE: Final[dict[tuple[str, int], dict[str, Any]]] = {
     # At 4e-3, x2 lost at step 1,600 what it had learnt (seed 0: a loss 220 times as high), and never got it back.
     ("residual", 2): {"learning_rate": 2e-3},
+    ("deep", 2): {"steps": 16_000},
 }
 """What a preset has otherwise at one scale."""
 
@@ -244,6 +246,10 @@ def preset(name: str, *, scale: int, **overrides: Any) -> TrainConfig:
             f"there is no preset '{name}'; known are {', '.join(PRESETS)}.{nearest_names(name, PRESETS)}"
         )
     chosen = {**PRESETS[name], **_AT_SCALE.get((name, scale), {})}
+    if "steps" in overrides and "warmup_steps" in chosen:
+        # A run that is cut short rises for a part of it only.
+        shorter = {"warmup_steps": min(chosen["warmup_steps"], overrides["steps"] // 10)}
+        chosen = {**chosen, **shorter}
     model = {"scale": scale, **chosen["model"], **overrides.pop("model", {})}
     return checked_config({"preset": name, **chosen, **overrides, "model": model})
 
