@@ -107,6 +107,7 @@ def shell(script: str, home: Path, **extra: str) -> subprocess.CompletedProcess[
         ("sr-data fetch --lock", ["--locked", "--lock"]),
         ("sr-data manifest s", ["schema"]),
         ("sr-data fetch vi", ["vid4", "vimeo-90k"]),
+        ("sr-data build-pairs cd", ["cdvl-30"]),
         ("sr-data show vid4/c", ["vid4/calendar", "vid4/city"]),
     ],
 )

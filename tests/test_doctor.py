@@ -123,6 +123,13 @@ def test_what_each_extra_is_for_is_known_of_all_that_users_install():
     assert extras - {None, "test", "bench", "docs"} <= set(software.EXTRAS)
 
 
+def test_the_pythons_that_it_knows_are_those_of_the_classifiers():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tried = [line.rpartition(" ")[2] for line in project["classifiers"] if ":: 3." in line]
+
+    assert [".".join(map(str, each)) for each in software._PYTHONS] == [tried[0], tried[-1]]
+
+
 def test_packages_that_are_missing_or_too_old_are_broken_and_extras_that_are_missing_are_notes():
     here = {"numpy": "2.4.6", "av": "17.1.0", "torch": "2.13.0+cpu"}
     lines = [

@@ -33,6 +33,13 @@ def complete_selection(incomplete: str) -> list[str]:
     return [name for clip in clips if (name := f"{source_id}/{clip.id}").startswith(incomplete)]
 
 
+def complete_recipe(incomplete: str) -> list[str]:
+    """Return recipes that begin so; for completion in the shell."""
+    from sr_datasets import catalog
+
+    return [name for name in catalog.recipe_ids() if name.startswith(incomplete)]
+
+
 StoreOption = Annotated[
     Path | None,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, app
+from sr_datasets.cli.app import JsonOption, ManifestOption, StoreOption, app, complete_recipe
 
 if TYPE_CHECKING:
     from sr_datasets.build import BuildReport, Part, PartReport
@@ -29,7 +29,10 @@ class EngineName(StrEnum):
 
 @app.command("build-pairs")
 def build_pairs_command(
-    recipe: Annotated[str, typer.Argument(help="A recipe: its name, or a YAML file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="A recipe: its name, or a YAML file.", autocompletion=complete_recipe),
+    ],
     out: Annotated[
         str,
         typer.Option("--out", metavar="DIR", help="Folder for the shards, or an address: s3://bucket/set."),
