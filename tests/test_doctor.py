@@ -283,3 +283,25 @@ def test_it_works_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (found,) = machine.check_gpu()
 
     assert (found.state, found.found) == ("note", "not looked for: torch is not installed")
+
+
+@pytest.mark.torch
+def test_a_gpu_that_computes_and_one_that_does_not_are_told_apart(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("torch", reason="needs the torch extra")
+    from sr_datasets.espcn import devices
+
+    def computes(index: int) -> bool:
+        if index == 2:
+            raise RuntimeError("no kernel image is available\nmore")
+        return index == 0
+
+    gpus = [devices.Gpu(name, "9.0", 80_000_000_000, 79_000_000_000) for name in ("good", "wrong", "old")]
+    monkeypatch.setattr(devices, "gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "cuda_build", lambda: "12.8")
+    monkeypatch.setattr(devices, "computes", computes)
+
+    good, wrong, old = machine.check_gpu()
+
+    assert (good.state, good.found) == ("ok", "good, 79.0 GB of 80.0 GB free, CUDA 12.8")
+    assert (wrong.state, wrong.found.endswith("differs from the CPU's")) == ("broken", True)
+    assert (old.state, old.found) == ("broken", "old fails: no kernel image is available")
