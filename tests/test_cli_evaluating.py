@@ -35,7 +35,7 @@ def test_weights_of_the_package_are_taken_by_scale(picture: Path, tmp_path: Path
     assert made.exit_code == 0, made.output
     assert probe(tmp_path / "x2.png").width == 120
     assert scored.exit_code == 0, scored.output
-    assert json.loads(scored.stdout)["method"].startswith("espcn-x4 ")
+    assert json.loads(scored.stdout)["method"].startswith("deep-x4 ")
 
 
 def test_a_model_may_stand_before_what_is_scored_or_behind_an_option(picture: Path):

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.torch
 
 
 def test_each_file_is_what_its_card_says():
-    assert list(pretrained()) == ["espcn-x2", "espcn-x3", "espcn-x4"]
+    names = {f"{family}-x{scale}" for family in ("deep", "espcn") for scale in (2, 3, 4)}
+    assert set(pretrained()) == names
     for name, card in pretrained().items():
         shown, model, header = open_model(name)
         assert shown == name
@@ -34,9 +35,10 @@ def test_each_file_is_what_its_card_says():
         assert header.train == preset(card.preset, scale=card.scale, seed=card.seed, steps=card.steps)
 
 
+@pytest.mark.parametrize("family", ["deep", "espcn"])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_scores_of_a_card_are_what_the_weights_score(real_data: Path, scale: int):
-    card = pretrained()[f"espcn-x{scale}"]
+def test_the_scores_of_a_card_are_what_the_weights_score(real_data: Path, scale: int, family: str):
+    card = pretrained()[f"{family}-x{scale}"]
     for row in card.scores:
         report = evaluate(card.name, [real_data / "set5" / "GT"], protocol=find_protocol(row.protocol))
         assert report.mean.psnr == pytest.approx(row.psnr, abs=0.002)
@@ -53,7 +55,7 @@ def test_models_are_told_from_what_is_scored(tmp_path: Path):
 
 
 def test_what_is_no_model_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert pretrained_name(4) == "espcn-x4"
+    assert pretrained_name(4) == "deep-x4"
     with pytest.raises(ModelError, match="no weights for x8 come with sr-datasets, only for x2, x3, x4"):
         pretrained_name(8)
     with pytest.raises(ModelError, match="Did you mean espcn-x3"):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-_MODEL_HELP = "A model file, the folder of a run, or weights of the package (espcn-x2, espcn-x3, espcn-x4)."
+_MODEL_HELP = "A model file, the folder of a run, or weights of the package (deep-x2 to -x4, espcn-x2 to -x4)."
 
 
 @app.command("upscale")

@@ -103,12 +103,20 @@ def config_of(
     """
     file = dict(file or {})
     name = file.pop("preset", None)
+    given = (file, overrides_of(options), named)
     if preset_name is not None or name is None or name in PRESETS:
-        begin = preset(preset_name or name or "residual", scale=network["scale"], model=dict(network))
+        # A preset's rise of the learning rate depends on how long the run is.
+        steps = [some["steps"] for some in given if isinstance(some.get("steps"), int)][-1:]
+        begin = preset(
+            preset_name or name or "residual",
+            scale=network["scale"],
+            model=dict(network),
+            **({"steps": steps[0]} if steps and steps[0] > 0 else {}),
+        )
     else:
         begin = TrainConfig(model=EspcnConfig(**network))
     fields = begin.model_dump()
-    for some in (file, overrides_of(options), named):
+    for some in given:
         fields = {**fields, **some, "model": {**fields["model"], **some.get("model", {})}}
     return checked_config(fields)
 

@@ -1,4 +1,4 @@
-"""The weights that come with the package, by name: ``espcn-x2``, ``espcn-x3``, ``espcn-x4``.
+"""The weights that come with the package, by name: ``deep-x2`` to ``deep-x4``, ``espcn-x2`` to ``espcn-x4``.
 
 ``weights/weights.json`` says what each file is, how it was trained and how it scores; ``scripts/train_weights.py``
 makes all of them again. A file is held against its SHA-256 before it is used.
@@ -17,6 +17,8 @@ from sr_datasets.models import Model
 
 CARDS_NAME: Final = "weights.json"
 """The file beside the weights that describes them."""
+DEFAULT_FAMILY: Final = "deep"
+"""What the names of the weights that are used when none are named begin with: the best at no more cost."""
 
 
 class PretrainedScore(Model):
@@ -84,10 +86,10 @@ def pretrained_name(scale: int) -> str:
     Raises:
         ModelError: There are none for this scale.
     """
-    for card in pretrained().values():
-        if card.scale == scale:
-            return card.name
-    known = ", ".join(f"x{card.scale}" for card in pretrained().values())
+    name = f"{DEFAULT_FAMILY}-x{scale}"
+    if name in pretrained():
+        return name
+    known = ", ".join(dict.fromkeys(f"x{card.scale}" for card in pretrained().values()))
     raise ModelError(
         f"no weights for x{scale} come with sr-datasets, only for {known}. Train a model (sr-data train) and name it."
     )
