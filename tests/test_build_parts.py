@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made import RECIPE, made_store, put_clip, recipe_of
@@ -62,6 +63,12 @@ def alone(recipe: Recipe, store: Store, tmp_path: Path) -> dict[str, str]:
     """Return the hashes of the files of one build: five shards."""
     build_pairs(recipe, out_dir=tmp_path / "alone", store=store)
     return hashes(tmp_path / "alone")
+
+
+@contextmanager
+def no_lock(path: Path, *, exclusive: bool) -> Iterator[bool]:
+    """Lock nothing, as file systems without locks do."""
+    yield True
 
 
 def job(recipe: Recipe, store: Store, out_dir: Path | str, part: str) -> PartReport:
@@ -184,11 +191,6 @@ def test_without_locks_two_jobs_of_one_part_end_in_the_same_bytes(
     recipe: Recipe, store: Store, tmp_path: Path, alone: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     """On a file system without locks both go on; here the second one comes when the first has made its shards."""
-
-    @contextmanager
-    def no_lock(path: Path, *, exclusive: bool) -> Iterator[bool]:
-        yield True
-
     monkeypatch.setattr(parts, "lock_beside", no_lock)
     real = parts.receipts_there
     inner: list[PartReport] = []
@@ -217,6 +219,25 @@ def test_a_job_whose_half_written_shard_is_cleared_by_the_job_that_finished_says
 
     monkeypatch.setattr(parts, "settle_shard", too_late)
     assert job(recipe, store, tmp_path / "set", "1/2").built is not None
+    assert hashes(tmp_path / "set") == alone
+
+
+def test_a_part_that_finishes_while_another_one_has_just_finished_says_that_the_set_is_there(
+    recipe: Recipe, store: Store, tmp_path: Path, alone: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """The other one has deleted the receipts between the two looks at them."""
+    real = parts.tables_of
+
+    def after_the_other(*arguments: Any) -> Iterator[Any]:
+        monkeypatch.setattr(parts, "tables_of", real)
+        with monkeypatch.context() as patch:
+            patch.setattr(parts, "lock_beside", no_lock)
+            job(recipe, store, tmp_path / "set", "2/2")
+        return real(*arguments)
+
+    job(recipe, store, tmp_path / "set", "1/2")
+    monkeypatch.setattr(parts, "tables_of", after_the_other)
+    assert job(recipe, store, tmp_path / "set", "2/2").built is not None
     assert hashes(tmp_path / "set") == alone
 
 

@@ -85,7 +85,7 @@ class PartBuild:
     """Where the set goes."""
 
     @property
-    def shown(self) -> Path | str:
+    def shown(self) -> str:
         """The place, for people."""
         return str(self.place)
 
@@ -324,7 +324,13 @@ def _finish(
         if missing := _missing(build, results):
             return missing if (info := _already(build)) is None else _report(build, info, num_reused, seconds)
         progress.log(f"all {len(build.tasks)} shards are there: writing the index")
-        info = _described_by(build, results, folder, receipts)
+        try:
+            info = _described_by(build, results, folder, receipts)
+        except ShardError:
+            # Another part ended at the same time, finished the set and deleted the receipts.
+            if (already := _already(build)) is None:
+                raise
+            return _report(build, already, num_reused, seconds)
         report = _report(build, info, num_reused, seconds)
         write_descriptions(folder, info, report, workers)
         _join(build)  # whoever put another build's state there meanwhile wins
