@@ -15,7 +15,7 @@ FLOORS: list[list[set[str]]] = [
     [{"color", "metrics", "draws", "arithmetic"}],
     [{"manifest"}, {"facts"}, {"recipe"}, {"rules"}],
     [{"store"}, {"catalog"}, {"terms"}, {"built"}],
-    [{"engine"}],
+    [{"guarded"}, {"engine"}],
     [{"fetch", "video", "degrade", "sampling", "shards"}],
     [{"card"}, {"ingest", "build", "audit", "inspect"}, {"forget"}, {"push", "export"}],
     [{"report"}],

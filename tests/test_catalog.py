@@ -222,6 +222,7 @@ def test_a_good_manifest_loads_and_no_stays_a_word(tmp_path: Path):
         ("SEEN its header", "SEEN", "clips[0].evidence.width: found 'SEEN': evidence marked SEEN must say where"),
         ("width height frame_rate", "width width height frame_rate", "clips[0].evidence: found fields: evidence of width is given twice"),
         ("{mirrors: SEEN example.org}", "{}", "archives[0].mirrors: found without evidence"),
+        ("https://example.org/a_cif", "https://me:word@example.org/a_cif", "clips[0].mirrors[0]: found a user or a password"),
         ("https://example.org/a_cif.y4m", "ftp://example.org", "clips[0].mirrors[0]: found 'ftp://example.org', expected an address"),
         ("access: download", "access: manual", "how_to_get: found nothing, expected the steps to take"),
         ("format: 1", "format: 2", "format: found 2, expected 1"),

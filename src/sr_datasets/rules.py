@@ -266,6 +266,13 @@ def _address_problems(loc: Loc, fields: _Fields) -> Iterator[Problem]:
             (*loc, "mirrors"),
             "found neither an address nor an archive: if none is known, say `evidence: {mirrors: UNKNOWN}`",
         )
+    mirrors = fields.get("mirrors")
+    for number, url in enumerate(mirrors if isinstance(mirrors, list) else ()):
+        if isinstance(url, str) and "@" in re.split(r"[/?#]", url.partition("://")[2])[0]:
+            yield Problem(
+                (*loc, "mirrors", number),
+                "found a user or a password in the address, which lock files and sets would carry: put it into ~/.netrc",
+            )
 
 
 def _media_problems(loc: Loc, clip: _Fields) -> Iterator[Problem]:

@@ -102,6 +102,7 @@ def build_pairs(
     workers: Workers = 1,
     lock: RecipeLock | None = None,
     on_error: Literal["fail", "skip"] = "fail",
+    clip_seconds: float | None = None,
     strict_color: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
@@ -119,6 +120,8 @@ def build_pairs(
         workers: Processes, or a Ray cluster; whichever it is writes the same bytes.
         lock: The list of clips to take, each with these bytes, in place of what the recipe would choose.
         on_error: What a clip that cannot be read does: end the build, or be left out and listed.
+        clip_seconds: Longest time that one clip may take, and then counts as one that cannot be read. Clips are read in
+            processes of their own then, which may hang or die.
         strict_color: Refuse clips of which a colour fact is guessed.
         progress: Where to report, silent by default.
 
@@ -139,6 +142,7 @@ def build_pairs(
             workers=workers,
             lock=lock,
             on_error=on_error,
+            clip_seconds=clip_seconds,
             strict_color=strict_color,
             progress=progress,
         )
@@ -150,9 +154,11 @@ def build_pairs(
     folder = Path(out_dir)
     start = perf_counter()
     chosen, pairs = _chosen(
-        recipe, store, WHOLE, workers, lock, on_error, progress, strict_color=strict_color
+        recipe, store, WHOLE, workers, lock, on_error, clip_seconds, progress, strict_color=strict_color
     )
-    tasks = plan_shards(recipe, pairs, out_dir=folder.absolute(), store=store, on_error=on_error)
+    tasks = plan_shards(
+        recipe, pairs, out_dir=folder.absolute(), store=store, on_error=on_error, clip_seconds=clip_seconds
+    )
     with disk_errors(f"building into {folder}", folder), own_folder(recipe, pairs, tasks, folder):
         _register(recipe, pairs, folder, store)
         results = {task.name: result for task in tasks if (result := finished(task)) is not None}
@@ -196,6 +202,7 @@ def build_part(
     workers: Workers = 1,
     lock: RecipeLock | None = None,
     on_error: Literal["fail", "skip"] = "fail",
+    clip_seconds: float | None = None,
     strict_color: bool = False,
     progress: Progress | None = None,
 ) -> PartReport:
@@ -211,6 +218,7 @@ def build_part(
         workers: As ``build_pairs``.
         lock: As ``build_pairs``.
         on_error: As ``build_pairs``.
+        clip_seconds: As ``build_pairs``.
         strict_color: As ``build_pairs``.
         progress: As ``build_pairs``.
 
@@ -222,10 +230,14 @@ def build_part(
         RemoteError: As ``build_pairs``.
     """
     progress = progress or Silent()
-    chosen, pairs = _chosen(recipe, store, part, workers, lock, on_error, progress, strict_color=strict_color)
+    chosen, pairs = _chosen(
+        recipe, store, part, workers, lock, on_error, clip_seconds, progress, strict_color=strict_color
+    )
     place = Place(out_dir)
     folder = place.local
-    tasks = plan_shards(recipe, pairs, out_dir=folder or Path(), store=store, on_error=on_error)
+    tasks = plan_shards(
+        recipe, pairs, out_dir=folder or Path(), store=store, on_error=on_error, clip_seconds=clip_seconds
+    )
     work = PartBuild(recipe, pairs, chosen.skipped, tasks, part, place)
 
     def begin() -> None:
@@ -250,13 +262,21 @@ def _chosen(
     workers: Workers,
     lock: RecipeLock | None,
     on_error: Literal["fail", "skip"],
+    clip_seconds: float | None,
     progress: Progress,
     *,
     strict_color: bool,
 ) -> tuple[Chosen, list[PairPlan]]:
     """Choose the clips and check what can be checked before anything is made."""
     chosen = choose_pairs(
-        recipe, store, lock=lock, workers=workers, on_error=on_error, part=part, progress=progress
+        recipe,
+        store,
+        lock=lock,
+        workers=workers,
+        on_error=on_error,
+        clip_seconds=clip_seconds,
+        part=part,
+        progress=progress,
     )
     pairs = with_lr(recipe, chosen.pairs, store, part)
     check_degradation(recipe, pairs)

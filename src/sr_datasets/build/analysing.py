@@ -25,6 +25,7 @@ from sr_datasets.build.scenes import analysis_name, cuts_by_pyscenedetect
 from sr_datasets.engine import Workers, run_tasks
 from sr_datasets.errors import BuildError, DecodeError, SrDataError, StoreError
 from sr_datasets.files import atomic_path, disk_errors
+from sr_datasets.guarded import Began, StuckError, run_guarded
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.progress import Progress
 from sr_datasets.recipe import Recipe
@@ -83,6 +84,7 @@ def analyse_clips(
     store: Store,
     *,
     workers: Workers,
+    clip_seconds: float | None = None,
     progress: Progress,
 ) -> dict[str, str]:
     """Make the analyses that are missing, each once, and keep them.
@@ -92,6 +94,7 @@ def analyse_clips(
         clips: The clips.
         store: Where they lie.
         workers: Who makes them.
+        clip_seconds: Longest time that one may take, in a process of its own; None for any.
         progress: Told the frames.
 
     Returns:
@@ -102,7 +105,8 @@ def analyse_clips(
     name, detector = analysis_name(recipe.sampling), recipe.sampling.cut_detector
     by_bytes = {record.sha256: (clip, record) for clip, record in reversed(clips)}
     every = [
-        AnalysisTask(store.root, clip, record, name, detector) for clip, record in reversed(by_bytes.values())
+        AnalysisTask(store.root, clip, record, name, detector, clip_seconds)
+        for clip, record in reversed(by_bytes.values())
     ]
     todo = [task for task in every if task.kept() is None]
     failed: dict[str, str] = {}
@@ -135,6 +139,8 @@ class AnalysisTask:
     """Which analysis, as ``analysis_name`` says."""
     detector: str
     """Who finds the cuts: ``own`` or ``pyscenedetect``."""
+    clip_seconds: float | None = None
+    """Longest time that it may take; None for any."""
 
     @property
     def path(self) -> Path:
@@ -223,10 +229,18 @@ def luma_of(frame: Frame, info: VideoInfo) -> Luma:
 
 def _make(task: AnalysisTask) -> str:
     try:
-        task.make()
-    except (DecodeError, StoreError) as error:
+        if task.clip_seconds is None:
+            task.make()
+        else:
+            run_guarded(_make_guarded, task, seconds=task.clip_seconds)
+    except (DecodeError, StoreError, StuckError) as error:
         return str(error)
     return ""
+
+
+def _make_guarded(task: AnalysisTask, began: Began) -> None:
+    began(f"{task.record.source}/{task.record.clip}")
+    task.make()
 
 
 class _StoredBlocks:

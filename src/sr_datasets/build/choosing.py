@@ -44,6 +44,7 @@ def choose_pairs(
     lock: RecipeLock | None = None,
     workers: Workers = 1,
     on_error: Literal["fail", "skip"] = "fail",
+    clip_seconds: float | None = None,
     part: Part = WHOLE,
     progress: Progress | None = None,
 ) -> Chosen:
@@ -55,6 +56,7 @@ def choose_pairs(
         lock: The list of clips to take in place of what the recipe would choose.
         workers: Who analyses clips, where the sampling looks at the pictures.
         on_error: What a clip that cannot be analysed does: end the work, or be left to its shard, which leaves it out.
+        clip_seconds: Longest time that analysing a clip may take.
         part: Whose clips are analysed and their rows counted; all are chosen, whichever part this is.
         progress: Told what a user may not expect: fewer clips than asked for.
 
@@ -66,7 +68,16 @@ def choose_pairs(
     progress = progress or Silent()
     if lock is not None:
         return Chosen(
-            _counted(recipe, _locked_clips(recipe, store, lock), store, part, workers, on_error, progress)
+            _counted(
+                recipe,
+                _locked_clips(recipe, store, lock),
+                store,
+                part,
+                workers,
+                on_error,
+                clip_seconds,
+                progress,
+            )
         )
     chosen, skipped = _candidates(recipe, store)
     if recipe.order == "keyed":
@@ -94,7 +105,7 @@ def choose_pairs(
             skipped.append(_skipped(record, f"the splits take {sum(recipe.split.counts.values())}"))
         else:
             dealt.append((clip, record, split))
-    pairs = _counted(recipe, dealt, store, part, workers, on_error, progress)
+    pairs = _counted(recipe, dealt, store, part, workers, on_error, clip_seconds, progress)
     return Chosen(pairs, tuple(sorted(skipped, key=lambda clip: (clip.source, clip.clip))))
 
 
@@ -105,13 +116,16 @@ def _counted(
     part: Part,
     workers: Workers,
     on_error: Literal["fail", "skip"],
+    clip_seconds: float | None,
     progress: Progress,
 ) -> list[PairPlan]:
     """Return the pairs, with the number of rows of those that belong to the part."""
     shards = part.of(shard_groups(recipe, [split for _, _, split in dealt]))
     ours = {place for _, _, places in shards for place in places}
     clips = [(clip, record) for place, (clip, record, _) in enumerate(dealt) if place in ours]
-    unread = analyse_clips(recipe, clips, store, workers=workers, progress=progress)
+    unread = analyse_clips(
+        recipe, clips, store, workers=workers, clip_seconds=clip_seconds, progress=progress
+    )
     if unread and (on_error == "fail" or len(unread) == len(dealt)):
         raise DecodeError(next(iter(unread.values())))
     pairs = []

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -25,6 +25,7 @@ from sr_datasets.build.frames import (
 from sr_datasets.build.planning import PairPlan, ShardTask
 from sr_datasets.degrade import Degrader, Drawn, Region, cut
 from sr_datasets.errors import DecodeError, StoreError
+from sr_datasets.guarded import Began, StuckError, run_guarded
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.recipe import Recipe
 from sr_datasets.recipe.given import NoLr, Provided
@@ -60,13 +61,40 @@ def build_shard(task: ShardTask) -> ShardResult:
     """Write one shard, whole or not at all.
 
     A clip that cannot be read ends the task, or is left out of the shard where the task says so; the rows of
-    the other clips stay as they are.
+    the other clips stay as they are. Where the task limits the seconds of a clip, all is done in a process of its own,
+    which may hang or die: that is then such a clip.
 
     Raises:
         StoreError: A clip is missing, or was changed since it was verified.
-        DecodeError: A clip cannot be read.
+        DecodeError: A clip cannot be read, or takes too long.
     """
-    skipped: dict[str, SkippedInput] = {}
+    if task.clip_seconds is None:
+        return _write_shard(_Attempt(task, {}), lambda _: None)
+    lost: dict[str, SkippedInput] = {}
+    while True:
+        try:
+            return run_guarded(_write_shard, _Attempt(task, lost), seconds=task.clip_seconds)
+        except StuckError as error:
+            pair = next((one for one in task.pairs if one.name == error.piece), None)
+            if pair is None or task.on_error == "fail":
+                raise DecodeError(
+                    f"{error}. Leave such clips out with --on-error skip, or give them more time with --clip-seconds."
+                ) from error
+            lost[pair.name] = SkippedInput(
+                source=pair.record.source, clip=pair.record.clip, reason=f"it {error.reason}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A task, and which of its clips an earlier attempt got stuck in."""
+
+    task: ShardTask
+    lost: Mapping[str, SkippedInput]
+
+
+def _write_shard(attempt: _Attempt, began: Began) -> ShardResult:
+    task, skipped = attempt.task, dict(attempt.lost)
     watch = Stopwatch()
     while True:
         pairs = [pair for pair in task.pairs if pair.name not in skipped]
@@ -74,19 +102,21 @@ def build_shard(task: ShardTask) -> ShardResult:
         try:
             with ShardWriter(
                 task.path,
-                metadata=_metadata(task, list(skipped.values())),
+                metadata=_metadata(task, _in_order(task, skipped)),
                 storage=task.recipe.storage,
                 preview=task.recipe.preview,
             ) as writer:
                 for pair in pairs:
+                    began(pair.name)
                     failed = pair
                     store = Store(task.store_root)
                     store.check(pair.record)
                     for rows in iter_groups(task.recipe, pair, store, watch=watch):
                         with watch.stage("write"):
                             writer.write_group(rows)
+                began("")
                 failed = None
-            return ShardResult(writer.summary, tuple(skipped.values()), dict(watch.seconds))
+            return ShardResult(writer.summary, _in_order(task, skipped), dict(watch.seconds))
         except (DecodeError, StoreError) as error:
             if failed is None or task.on_error == "fail":
                 raise
@@ -96,6 +126,11 @@ def build_shard(task: ShardTask) -> ShardResult:
                 clip=failed.record.clip,
                 reason=_without_paths(str(error), Store(task.store_root), failed),
             )
+
+
+def _in_order(task: ShardTask, skipped: Mapping[str, SkippedInput]) -> tuple[SkippedInput, ...]:
+    """Return what was left out in the order of the task's clips, whatever was found first."""
+    return tuple(skipped[pair.name] for pair in task.pairs if pair.name in skipped)
 
 
 def _without_paths(message: str, store: Store, pair: PairPlan) -> str:

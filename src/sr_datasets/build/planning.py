@@ -140,6 +140,8 @@ class ShardTask:
     """The data folder."""
     on_error: Literal["fail", "skip"] = "fail"
     """What a clip that cannot be read does: end the task, or be left out."""
+    clip_seconds: float | None = None
+    """Longest time that a clip may take, and then counts as one that cannot be read; None for any."""
 
     @property
     def path(self) -> Path:
@@ -262,11 +264,21 @@ def plan_shards(
     out_dir: Path,
     store: Store,
     on_error: Literal["fail", "skip"] = "fail",
+    clip_seconds: float | None = None,
 ) -> list[ShardTask]:
     """Group pairs into shards: the next ``clips_per_shard`` clips of one split, in selection order."""
     root = store.root.absolute()
     return [
-        ShardTask(name, split, tuple(pairs[place] for place in places), recipe, out_dir, root, on_error)
+        ShardTask(
+            name,
+            split,
+            tuple(pairs[place] for place in places),
+            recipe,
+            out_dir,
+            root,
+            on_error,
+            clip_seconds,
+        )
         for name, split, places in shard_groups(recipe, [pair.split for pair in pairs])
     ]
 

@@ -3,7 +3,9 @@
 import logging
 import os
 import shlex
+import signal
 import sys
+from types import FrameType
 
 from sr_datasets.cli import (
     arch,
@@ -42,10 +44,20 @@ __all__ = [
 ]
 
 
+class _EndedError(BaseException):
+    """A scheduler, or whoever sends SIGTERM, wants this command to end."""
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # who asks again does not wait for what is being put away
+    raise _EndedError
+
+
 def main() -> None:
     """Run the command line; expected errors become one sentence and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="sr-data: %(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
+    signal.signal(signal.SIGTERM, _end)
     try:
         try:
             app()
@@ -53,6 +65,13 @@ def main() -> None:
             sys.stdout.flush()  # a full disk behind `> FILE` shows here, not at the interpreter's end
     except SrDataError as error:
         sys.stderr.write(f"sr-data: error: {error}\n")
+        sys.exit(1)
+    except MemoryError as error:
+        said = f" ({error})" if str(error) else ""
+        sys.stderr.write(
+            f"sr-data: error: there is not enough memory{said}. What was finished is kept: run the same command again with "
+            "fewer --workers, or where more memory is.\n"
+        )
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output went away (`sr-data list | head`): nothing is wrong.
@@ -68,6 +87,9 @@ def main() -> None:
     except KeyboardInterrupt:
         _say_how_to_go_on()
         sys.exit(130)
+    except _EndedError:
+        _say_how_to_go_on()
+        sys.exit(143)
     except SystemExit as end:
         if end.code == 130:  # typer's own answer to a Ctrl-C, which says nothing
             _say_how_to_go_on()

@@ -72,6 +72,15 @@ def build_pairs_command(
     on_error: Annotated[
         OnError, typer.Option("--on-error", help="A clip that cannot be read ends the build, or is left out.")
     ] = OnError.fail,
+    clip_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--clip-seconds",
+            min=0.1,
+            metavar="N",
+            help="A clip that takes longer, or ends its decoder's process, counts as one that cannot be read.",
+        ),
+    ] = None,
     strict_color: Annotated[
         bool, typer.Option("--strict-color", help="Refuse clips whose matrix, range or such is guessed.")
     ] = False,
@@ -136,6 +145,7 @@ def build_pairs_command(
                 workers=who,
                 lock=lock,
                 on_error=on_error.value,
+                clip_seconds=clip_seconds,
                 strict_color=strict_color,
                 progress=progress,
             )
@@ -148,6 +158,7 @@ def build_pairs_command(
                 workers=who,
                 lock=lock,
                 on_error=on_error.value,
+                clip_seconds=clip_seconds,
                 strict_color=strict_color,
                 progress=progress,
             )

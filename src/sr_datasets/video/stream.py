@@ -24,6 +24,9 @@ Packet: TypeAlias = "av.Packet[VideoStream]"
 _REFUSED = {"hls", "dash", "concat", "tty", "image2", "sdp", "rtsp", "lavfi", "rawvideo", "imf"}
 
 
+_MOST_PIXELS = 1 << 27  # 16384x8192: a header may claim a thousand times as many in a few bytes
+
+
 class LostError(Exception):
     """Decoding after a seek does not follow the list of time stamps."""
 
@@ -57,6 +60,12 @@ class VideoFile:
         stream = self.container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.codec_context is None:
             raise DecodeError(f"{self.path}: holds no video stream that this FFmpeg decodes ({kind}).")
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > _MOST_PIXELS:
+            raise DecodeError(
+                f"{self.path}: claims frames of {width}x{height}; at most {_MOST_PIXELS} pixels are read. It is damaged, or has to "
+                "be cut into parts."
+            )
         for other in self.container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all
