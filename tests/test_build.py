@@ -160,6 +160,29 @@ def test_a_build_that_was_killed_goes_on_and_ends_in_the_same_bytes(store: Store
     assert hashes(killed) == hashes(whole)
 
 
+@pytest.mark.parametrize("name", ["index.parquet", "sr-data.json", ".build.json", "README.md"])
+def test_a_build_that_was_killed_while_it_described_the_set_goes_on(store: Store, tmp_path: Path, name: str):
+    recipe = recipe_of(tmp_path)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    before = hashes(tmp_path / "set")
+    (tmp_path / "set" / f".{name}.0123abcd.part").write_bytes(b"half")
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+
+    assert hashes(tmp_path / "set") == before
+    assert not list((tmp_path / "set").glob(".*.part"))
+
+
+def test_a_build_whose_state_is_damaged_goes_on_by_its_shards(store: Store, tmp_path: Path):
+    recipe = recipe_of(tmp_path)
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    before = hashes(tmp_path / "set")
+    (tmp_path / "set" / "sr-data.json").unlink()
+    (tmp_path / "set" / ".build.json").write_bytes(b"{")
+
+    assert build_pairs(recipe, out_dir=tmp_path / "set", store=store).num_reused == 3
+    assert hashes(tmp_path / "set") == before
+
+
 PLACES = [
     {"TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONHASHSEED": "1"},
     {"TZ": "America/St_Johns", "LC_ALL": "tr_TR.UTF-8", "PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "1"},

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from sr_datasets.build.cutting import ShardResult
 from sr_datasets.build.planning import PairPlan, ShardTask, some
@@ -43,6 +46,8 @@ LOCK_NAME = ".build.lock"
 """Held while something writes into the folder: alone, or together by the jobs of a build in parts."""
 SET_FILES = (DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME)
 """What a finished set and its report are, by name."""
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part")
+"""What ``files.atomic_path`` calls a file that is not finished."""
 
 
 @contextmanager
@@ -61,7 +66,11 @@ def own_folder(
         check_folder(recipe, pairs, tasks, plan, out_dir)
         state = BuildState(recipe=recipe.id, plan=plan)
         write_atomic(out_dir / STATE_NAME, state.model_dump_json(exclude_defaults=True).encode())
-        _drop_partials(out_dir)  # of a run that was killed: the lock says that nobody writes them now
+        # Of a run that was killed: the lock says that nobody writes them now.
+        _drop_partials(out_dir)
+        for path in out_dir.iterdir():
+            if _is_partial_of_ours(path.name):
+                path.unlink(missing_ok=True)
         yield
         # From here on sr-data.json says what the folder holds.
         clear_folder(out_dir)
@@ -78,6 +87,11 @@ def clear_folder(out_dir: Path) -> None:
     # A job that comes late, where there are no locks, may write a receipt meanwhile.
     shutil.rmtree(out_dir / PARTS_DIR, ignore_errors=True)
     (out_dir / STATE_NAME).unlink(missing_ok=True)
+
+
+def _is_partial_of_ours(name: str) -> bool:
+    found = _PARTIAL.fullmatch(name)
+    return found is not None and found["name"] in {*SET_FILES, STATE_NAME, MEASURES_NAME}
 
 
 def _drop_partials(out_dir: Path) -> None:
@@ -115,7 +129,9 @@ def check_folder(
     ours = {*SET_FILES, STATE_NAME, PARTS_DIR, LOCK_NAME, MEASURES_NAME}
     # An NFS client calls a deleted file so while another process still has it open.
     strangers = [
-        path.name for path in out_dir.iterdir() if path.name not in ours and not path.name.startswith(".nfs")
+        path.name
+        for path in out_dir.iterdir()
+        if path.name not in ours and not path.name.startswith(".nfs") and not _is_partial_of_ours(path.name)
     ]
     strangers += [
         f"{DATA_DIR}/{path.name}"
@@ -133,8 +149,11 @@ def check_folder(
     elif (out_dir / SET_NAME).exists():
         other, same = "unknown: its sr-data.json is damaged", False
     elif (out_dir / STATE_NAME).exists():
-        state = BuildState.model_validate_json((out_dir / STATE_NAME).read_bytes())
-        other, same = state.recipe, state.plan == plan
+        try:
+            state = BuildState.model_validate_json((out_dir / STATE_NAME).read_bytes())
+            other, same = state.recipe, state.plan == plan
+        except ValidationError:
+            other, same = f"unknown: its {STATE_NAME} is damaged", False
     else:
         other, same = "unknown", not any(out_dir.glob(f"{DATA_DIR}/*"))
     if not same and not _is_of_this_build(tasks, out_dir):
