@@ -22,6 +22,7 @@ from sr_datasets.espcn.checkpoint import (
     save_tensors,
 )
 from sr_datasets.espcn.config import preset
+from sr_datasets.espcn.describe import describe_model
 from sr_datasets.espcn.model import Espcn
 
 pytestmark = pytest.mark.torch
@@ -72,7 +73,8 @@ def test_a_model_comes_back_with_its_weights_and_its_provenance(saved: Path):
 
     lr = torch.rand(1, 1, 8, 9)
     assert torch.equal(model(lr), Espcn(CONFIG.model, seed=4)(lr))
-    assert found == header() == read_header(saved)
+    assert found.tensors_sha256 is not None
+    assert found == header(tensors_sha256=found.tensors_sha256) == read_header(saved)
     assert found.train == CONFIG
     assert found.data == FACTS
     assert set(found.versions) == {"sr-datasets", "torch"}
@@ -152,6 +154,17 @@ def test_weights_that_do_not_fit_the_header_are_refused(tmp_path: Path):
         save_tensors(path, changed, header())
         with pytest.raises(ModelError, match=complaint):
             load_model(path)
+
+
+def test_one_flipped_bit_of_a_weight_is_found(saved: Path):
+    data = bytearray(saved.read_bytes())
+    data[-9] ^= 0x40
+    saved.write_bytes(data)
+
+    for read in (load_model, describe_model):
+        with pytest.raises(ModelError, match="its numbers are not those that were written"):
+            read(saved)
+    assert read_header(saved).step == 7
 
 
 def test_numbers_that_are_not_finite_are_neither_written_nor_read(saved: Path):

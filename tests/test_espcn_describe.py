@@ -19,7 +19,7 @@ from sr_datasets import __version__
 from sr_datasets.cli.main import app
 from sr_datasets.errors import ModelError
 from sr_datasets.espcn import revision
-from sr_datasets.espcn.checkpoint import read_header
+from sr_datasets.espcn.checkpoint import load_model, read_header
 from sr_datasets.espcn.describe import describe_model
 from sr_datasets.espcn.train import train
 
@@ -139,7 +139,8 @@ def test_words_of_a_foreign_header_cannot_move_the_cursor(model_dir: Path):
     header["data"]["recipe"] = {"id": "\x1b[2J\x1b[1;1Hnothing to see", "degradation": {"kind": "\x07"}}
     header["data"]["licenses"] = {"CC\r\x1b[8m": 3}
     path = model_dir / "foreign.safetensors"
-    path.write_bytes(save({"x": torch.zeros(1)}, metadata={"sr-datasets": json.dumps(header)}))
+    weights = load_model(model_dir)[0].state_dict()
+    path.write_bytes(save(weights, metadata={"sr-datasets": json.dumps(header)}))
 
     text = describe_model(path).to_text()
 

@@ -18,6 +18,7 @@ from patches import _row as patch_row
 from pictures import mod_cropped, read_planes
 
 import sr_datasets.espcn.data as data_module
+import sr_datasets.espcn.train as train_module
 from sr_datasets.color import luma_of_rgb
 from sr_datasets.dataset.order import SampleOrder
 from sr_datasets.degrade import degrade_frame
@@ -27,6 +28,7 @@ from sr_datasets.espcn.config import TrainConfig, preset
 from sr_datasets.espcn.data import open_patches, scale_of, turned
 from sr_datasets.espcn.evaluate import evaluate
 from sr_datasets.espcn.ranks import Ranks
+from sr_datasets.espcn.run import Run
 from sr_datasets.espcn.step import Step
 from sr_datasets.espcn.train import resumed_config, train
 from sr_datasets.files import folder_lock
@@ -127,6 +129,26 @@ def test_a_stopped_and_resumed_run_ends_with_the_same_bytes_as_an_unbroken_one(
     for file in (*FILES, "best.safetensors"):
         assert (tmp_path / "unbroken" / file).read_bytes() == (broken / file).read_bytes(), file
     assert metrics_of(broken) == metrics_of(tmp_path / "unbroken")
+
+
+def test_a_run_that_is_killed_right_after_a_state_was_written_keeps_its_line_of_metrics(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
+):
+    train(quick(), patches, out_dir=tmp_path / "unbroken")
+    save = train_module._save
+
+    def killed(run: Run, out_dir: Path, facts: Any) -> None:
+        save(run, out_dir, facts)
+        if run.step == 20:
+            raise _KilledError
+
+    monkeypatch.setattr(train_module, "_save", killed)
+    with pytest.raises(_KilledError):
+        train(quick(), patches, out_dir=tmp_path / "broken")
+    monkeypatch.undo()
+    train(quick(), patches, out_dir=tmp_path / "broken", resume=True)
+
+    assert metrics_of(tmp_path / "broken") == metrics_of(tmp_path / "unbroken")
 
 
 def test_a_finished_run_resumes_to_itself(tmp_path: Path, patches: Path):

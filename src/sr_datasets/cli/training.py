@@ -55,7 +55,9 @@ def train_command(
     precision: Annotated[
         str | None, typer.Option("--precision", help="float32 or bfloat16 (autocast).")
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads of a CPU run.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=256, help="Threads of a CPU run.")
+    ] = None,
     checkpoint_every: Annotated[
         int | None,
         typer.Option("--checkpoint-every", min=1, help="Steps between checkpoints; 500 if left out."),

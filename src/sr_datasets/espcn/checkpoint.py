@@ -4,6 +4,7 @@ Nothing is ever unpickled, so that a file of unknown origin can be opened. The h
 the same run writes the same bytes.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,6 +86,8 @@ class Header(Model):
     """What it was trained on."""
     revision: str | None = None
     """Git commit of the checkout that trained it, ``-dirty`` when files were changed; None of an installed package."""
+    tensors_sha256: str | None = None
+    """SHA-256 of names, types, shapes and numbers of the file's tensors; None in files of older versions."""
     versions: dict[str, str] = Field(
         default_factory=lambda: {"sr-datasets": __version__, "torch": str(torch.__version__)}
     )
@@ -101,6 +104,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> N
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{path} was not written: {name} holds numbers that are not finite.")
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    header = header.model_copy(update={"tensors_sha256": _digest(plain)})
     text = json.dumps(header.model_dump(mode="json"), sort_keys=True)
     # Through memory: safetensors' own writer makes files that only their owner may read.
     write_atomic(path, save(plain, metadata={_HEADER_KEY: text}))
@@ -216,4 +220,18 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
         raise ModelError(
             f"{path}: its header is not one that this version of sr-datasets reads: {problems}"
         ) from error
+    if tensors and header.tensors_sha256 not in (None, _digest(found)):
+        raise ModelError(
+            f"{path}: its numbers are not those that were written (their SHA-256 is another): the file is damaged. Take "
+            "another copy, or train again."
+        )
     return header, found
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

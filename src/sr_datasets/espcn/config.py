@@ -118,7 +118,7 @@ class TrainConfig(Model):
     """Steps between two checkpoints, all that a kill can cost, and between two scores of the validation split."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto``: CUDA where there is a device."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=256)
     """Threads of a CPU run. A step is so small that more pay little on idle cores and cost dearly on busy ones; with
     one, the result does not depend on how many cores there are."""
     deterministic: bool = True

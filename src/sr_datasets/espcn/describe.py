@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sr_datasets.espcn.checkpoint import MODEL_NAME, Header, plain, read_header, read_tensors
+from sr_datasets.espcn.checkpoint import MODEL_NAME, Header, load_model, plain, read_header, read_tensors
 from sr_datasets.espcn.config import EspcnConfig, TrainConfig
 
 _WIDTH = 80
@@ -122,12 +122,10 @@ def describe_model(path: Path) -> ModelReport:
     if path.is_dir():
         path = path / MODEL_NAME
     header = read_header(path)
-    _, tensors = read_tensors(path, kind=header.kind)
-    weights = [
-        tensor.numel()
-        for name, tensor in tensors.items()
-        if header.kind == "model" or name.startswith("weights.")
-    ]
+    if header.kind == "model":
+        return ModelReport(path=path, header=header, num_parameters=load_model(path)[0].num_parameters)
+    _, tensors = read_tensors(path, kind="state")
+    weights = [tensor.numel() for name, tensor in tensors.items() if name.startswith("weights.")]
     return ModelReport(path=path, header=header, num_parameters=sum(weights))
 
 

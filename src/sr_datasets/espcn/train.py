@@ -180,12 +180,8 @@ def train(
             if checkpoint or run.step % config.log_every == 0:
                 mean_loss = _mean_loss(losses, run.step, out_dir, ranks)
                 losses.clear()
-                if checkpoint:
-                    if val is not None:
-                        run.val_psnr = _psnr(run.averaged, val, ranks)
-                    ranks.first_does(lambda: _save(run, out_dir, facts))
-                    if pictures is not None:
-                        pictures.show(run.averaged, *_shown(val or data, ranks), run.step)
+                if checkpoint and val is not None:
+                    run.val_psnr = _psnr(run.averaged, val, ranks)
                 speed = clock.samples_per_second(run.step - first_step)
                 bar.note(note_of(mean_loss, config, run.val_psnr, speed))
                 line = {
@@ -196,8 +192,13 @@ def train(
                     "waited": round(clock.waited, 4),
                     **({"val_psnr": run.val_psnr} if checkpoint and val is not None else {}),
                 }
+                # The line before the state: a resumed run drops lines that are too new, it cannot make one anew.
                 for watcher in watchers:
                     watcher.write(line)
+                if checkpoint:
+                    ranks.first_does(lambda: _save(run, out_dir, facts))
+                    if pictures is not None:
+                        pictures.show(run.averaged, *_shown(val or data, ranks), run.step)
             if run.ended:
                 break
         seconds = clock.seconds
