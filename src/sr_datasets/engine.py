@@ -1,9 +1,7 @@
 """Where tasks run: in this process, in a pool of fresh ones, or on a Ray cluster."""
 
 import multiprocessing
-import os
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from sr_datasets.errors import BuildError, MissingExtraError, SrDataError
+from sr_datasets.guarded import end_with_the_parent
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -63,7 +62,7 @@ def run_tasks(
     context = multiprocessing.get_context("spawn")
     waiting = iter(tasks)
     with ProcessPoolExecutor(
-        min(workers, len(tasks)), mp_context=context, initializer=_end_with_the_parent
+        min(workers, len(tasks)), mp_context=context, initializer=end_with_the_parent
     ) as pool:
         running: dict[Future[_Result], _Task] = {}
         try:
@@ -80,21 +79,6 @@ def run_tasks(
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _end_with_the_parent() -> None:
-    """End this worker when the process that started it is gone, be it by kill -9.
-
-    A worker of a pool would wait for its next task for ever, and keep the terminal's pipes open.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker has a parent"
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def _ended(running: dict[Future[_Result], _Task]) -> Iterator[tuple[_Task, _Result]]:
