@@ -46,6 +46,17 @@ def test_the_presets_start_and_compute_as_they_always_did(name: str, output: flo
     assert float(model(lr).detach().double().sum()) == pytest.approx(output, rel=1e-5)
 
 
+@pytest.mark.parametrize("body", ["published", "deep"])
+@pytest.mark.parametrize("colors", [1, 3])
+@pytest.mark.parametrize("frames", [3, 5])
+def test_a_network_of_several_frames_starts_as_that_of_one(frames: int, colors: int, body: str):
+    fields = {"scale": 2, "colors": colors, "body": body}
+    alone, several = (Espcn(EspcnConfig(**fields, frames=each), seed=3) for each in (1, frames))
+    lr = torch.rand(2, frames, colors, 6, 5)
+
+    torch.testing.assert_close(several(lr), alone(lr[:, frames // 2]))
+
+
 @pytest.mark.parametrize("colors", [1, 3])
 @pytest.mark.parametrize("frames", [3, 5])
 def test_frames_are_stacked_in_time_and_the_residual_is_of_the_centre_one(frames: int, colors: int):

@@ -197,6 +197,7 @@ def test_a_matrix_that_players_would_guess_by_size_is_tagged(tmp_path: Path):
 
 def test_a_network_of_several_frames_sees_the_neighbours_and_the_end_frames_again(tmp_path: Path):
     model = drawn(2, frames=3)
+    torch.nn.init.uniform_(model.conv1.weight, -0.1, 0.1)  # a fresh one looks at the centre frame alone
     clip = [formula_planes("gray", 24, 20, 3 * index) for index in range(4)]
     source = write_y4m(tmp_path / "in.y4m", clip, "F25:1 Ip Cmono")
 

@@ -163,11 +163,15 @@ class Espcn(nn.Module):
     def _draw_weights(self, generator: torch.Generator) -> None:
         """Draw each weight and bias evenly from +-1/sqrt(inputs), torch's own rule, then prepare the last layer.
 
-        Layers that are like the one before start with the identity added, where ``body`` says so.
+        Layers that are like the one before start with the identity added, where ``body`` says so. A network of several
+        frames starts as that of one frame which has the same seed: its weights for the others are 0. Drawn like the
+        centre's they are noise at first, which 2,000 steps did not unlearn (docs/benchmarks.md).
         """
         config = self.config
         *body, last = self.layers
+        centre = config.frames // 2 * config.colors
         with torch.no_grad():
+            body[0].weight.zero_()
             if isinstance(last, TransposedConvolution):
                 # Drawn as the sub-pixel layer that it equals: with torch's rule too its inputs are those of a pixel.
                 weight = subpixel_of_transposed(last.weight, config.scale).contiguous()
@@ -175,6 +179,7 @@ class Espcn(nn.Module):
             else:
                 last_parameters = list(last.parameters())
             layers = [list[Tensor](layer.parameters()) for layer in body]
+            layers[0][0] = layers[0][0][:, centre : centre + config.colors]
             for parameters in [*layers, last_parameters]:
                 bound = 1 / math.sqrt(parameters[0][0].numel())
                 for parameter in parameters:
