@@ -203,6 +203,10 @@ def _load(path: Path) -> tuple[Plane, ...]:
             return _planes(path, upright)
     except _PILLOW_ERRORS as error:
         raise _damaged(path, error) from error
+    except MemoryError as error:
+        raise DecodeError(
+            f"{path}: asks for more memory than there is. It is damaged, or too large for this machine: fetch or copy it again."
+        ) from error
 
 
 def _planes(path: Path, image: Image.Image) -> tuple[Plane, ...]:
