@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip
@@ -257,3 +258,29 @@ def test_the_real_picture_sets_are_read(real_data: Path):
             assert (info.width, info.height) == image.size
             expected = np.asarray(image.convert("RGB"))
         np.testing.assert_array_equal(np.stack(read_one(path), axis=2), expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_is_turned_as_its_orientation_says(tmp_path: Path, orientation: int, depth: int):
+    from sr_datasets.video.writing import write_png
+
+    planes = list(np.moveaxis(coordinates(), 2, 0))
+    write_png(
+        tmp_path / "a.png", [plane.astype(np.uint16) * 257 for plane in planes] if depth == 16 else planes
+    )
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    data = (tmp_path / "a.png").read_bytes()
+    plain = Image.fromarray(coordinates())
+    plain.getexif()[0x0112] = orientation
+    wanted = np.moveaxis(np.asarray(ImageOps.exif_transpose(plain)), 2, 0)
+
+    for place in (33, len(data) - 12):  # in front of the samples, and behind them
+        (tmp_path / "b.png").write_bytes(data[:place] + chunk + data[place:])
+        found = np.stack(read_one(tmp_path / "b.png"))
+        np.testing.assert_array_equal(
+            found, wanted.astype(found.dtype) * (257 if depth == 16 else 1), strict=False
+        )

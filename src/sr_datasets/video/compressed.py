@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.video.base import ClipReader, Frame, Plane
-from sr_datasets.video.decoded import planes_of, shape_of
+from sr_datasets.video.decoded import planes_of, shape_of, stored_shape
 from sr_datasets.video.packets import PacketIndex, container_index, list_packets, start_at
 from sr_datasets.video.stream import LostError, VideoFile
 from sr_datasets.video.streamed import CompressedStream
@@ -37,7 +37,9 @@ def probe_compressed(path: Path, clip: Clip | None, *, threads: int = 1) -> Vide
 
 
 def decode_picture(path: Path) -> tuple[Plane, ...]:
-    """Decode a still picture with FFmpeg, at its full depth (Pillow cuts 16-bit RGB to 8).
+    """Decode a still picture with FFmpeg, at its full depth (Pillow cuts 16-bit RGB to 8), as it is stored: not turned.
+
+    EXIF, which some FFmpegs hand out with the frame and PyAV cannot name, is not looked at.
 
     Raises:
         DecodeError: It is damaged, transparent, or of a format that is not read.
@@ -45,7 +47,7 @@ def decode_picture(path: Path) -> tuple[Plane, ...]:
     with VideoFile(path, threads=1) as source:
         for frame in source.decode():
             source.check(frame, 0)
-            return planes_of(path, frame, shape_of(path, frame, 0), 0)
+            return planes_of(path, frame, stored_shape(path, frame, 0), 0)
     raise DecodeError(f"{path}: holds no picture. Fetch or copy it again.")
 
 

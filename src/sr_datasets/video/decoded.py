@@ -50,6 +50,20 @@ def shape_of(path: Path, frame: VideoFrame, index: int) -> Shape:
     Raises:
         DecodeError: Its pixel format is not read, or its display matrix is no quarter turn or flip.
     """
+    stored = stored_shape(path, frame, index)
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    matrix = struct.unpack("<9i", bytes(data)) if data is not None else None
+    if matrix is None or (matrix[0], matrix[1], matrix[3], matrix[4]) == _UPRIGHT:
+        return stored
+    return _turned(path, frame, stored.stored, (matrix[0], matrix[1], matrix[3], matrix[4]))
+
+
+def stored_shape(path: Path, frame: VideoFrame, index: int) -> Shape:
+    """Say how a frame would be handed out if it needed no turning.
+
+    Raises:
+        DecodeError: Its pixel format is not read.
+    """
     name = frame.format.name
     pixels = find_format(name)
     if pixels is None:
@@ -57,11 +71,7 @@ def shape_of(path: Path, frame: VideoFrame, index: int) -> Shape:
             f"{path}: frame {index} has the pixel format {name}, which is not read here. Convert the clip to one that "
             "holds it without loss, such as yuv420p, yuv422p10le or gbrp (ffmpeg -pix_fmt)."
         )
-    data: Any = frame.side_data.get("DISPLAYMATRIX")
-    matrix = struct.unpack("<9i", bytes(data)) if data is not None else None
-    if matrix is None or (matrix[0], matrix[1], matrix[3], matrix[4]) == _UPRIGHT:
-        return Shape(pixels, pixels, frame.width, frame.height)
-    return _turned(path, frame, pixels, (matrix[0], matrix[1], matrix[3], matrix[4]))
+    return Shape(pixels, pixels, frame.width, frame.height)
 
 
 def _turned(path: Path, frame: VideoFrame, stored: PixelFormat, matrix: tuple[int, int, int, int]) -> Shape:

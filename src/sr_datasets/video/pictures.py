@@ -3,19 +3,20 @@
 Frames are ordered by name with numbers taken as numbers, so that ``2.png`` comes before
 ``10.png``. Samples are what the file stores: gamma chunks and colour profiles are not applied.
 Palettes become R, G, B; grey stays one plane; 1, 2 and 4 bits of grey are spread to 8. JPEG is
-decoded to R'G'B' by libjpeg and turned as its EXIF orientation says.
+decoded to R'G'B' by libjpeg. JPEG and PNG are turned as their EXIF orientation says.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip, VideoInfo
@@ -27,6 +28,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
 _CODECS = {"PNG": "png", "JPEG": "mjpeg", "BMP": "bmp"}
 _ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 swap width and height
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_EXIF_BYTES = 1 << 20
+"""As much of a PNG's EXIF is read; the orientation stands in front."""
 _PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -166,7 +178,7 @@ def _read_head(path: Path) -> _Head:
                 raise DecodeError(
                     f"{path}: an animated PNG. Convert it to a video, or to a folder of frames."
                 )
-            if kind == "JPEG" and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
+            if _orientation(path, image) in (5, 6, 7, 8):
                 width, height = height, width
     except _PILLOW_ERRORS as error:
         raise _damaged(path, error) from error
@@ -196,17 +208,77 @@ def _load(path: Path) -> tuple[Plane, ...]:
         if _is_wide_png(start):
             from sr_datasets.video.compressed import decode_picture
 
-            return decode_picture(path)
+            turn = _TURNS.get(_png_orientation(path))
+            planes = decode_picture(path)
+            return planes if turn is None else tuple(_turned(plane, turn) for plane in planes)
         with Image.open(path) as image:
+            turn = _TURNS.get(_orientation(path, image))
             image.load()
-            upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO") else image
-            return _planes(path, upright)
+            return _planes(path, image if turn is None else image.transpose(turn))
     except _PILLOW_ERRORS as error:
         raise _damaged(path, error) from error
     except MemoryError as error:
         raise DecodeError(
             f"{path}: asks for more memory than there is. It is damaged, or too large for this machine: fetch or copy it again."
         ) from error
+
+
+def _orientation(path: Path, image: Image.Image) -> int:
+    """Return how an opened picture is to be turned, as EXIF numbers it."""
+    if image.format == "PNG":
+        return _png_orientation(path)
+    return int(image.getexif().get(_ORIENTATION, 1)) if image.format in ("JPEG", "MPO") else 1
+
+
+def _png_orientation(path: Path) -> int:
+    """Return the orientation in a PNG's eXIf chunk, wherever that stands; Pillow would decode the picture for it."""
+    with path.open("rb") as file:
+        file.seek(len(_MAGICS[0]))
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            length = int.from_bytes(head[:4], "big")
+            if head[4:] == b"eXIf":
+                exif = Image.Exif()
+                try:
+                    exif.load(b"Exif\0\0" + file.read(min(length, _EXIF_BYTES)))
+                    return int(exif.get(_ORIENTATION, 1))
+                except (*_PILLOW_ERRORS, TypeError, struct.error):
+                    return 1  # what a damaged note says of a whole picture does not count
+            file.seek(length + 4, 1)
+    return 1
+
+
+def _turned(plane: Plane, turn: Image.Transpose) -> Plane:
+    """Return samples of 16 bits as Pillow would turn them."""
+    match turn:
+        case Image.Transpose.FLIP_LEFT_RIGHT:
+            turned = plane[:, ::-1]
+        case Image.Transpose.FLIP_TOP_BOTTOM:
+            turned = plane[::-1]
+        case Image.Transpose.ROTATE_180:
+            turned = plane[::-1, ::-1]
+        case Image.Transpose.TRANSPOSE:
+            turned = plane.T
+        case Image.Transpose.TRANSVERSE:
+            turned = plane[::-1, ::-1].T
+        case Image.Transpose.ROTATE_90:
+            turned = plane.T[::-1]
+        case Image.Transpose.ROTATE_270:
+            turned = plane.T[:, ::-1]
+    return np.ascontiguousarray(turned)
+
+
+def icc_profile(path: Path) -> bytes | None:
+    """Return the colour profile that a picture carries, as it stands there; it is not looked at or applied.
+
+    Raises:
+        DecodeError: It is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            profile = image.info.get("icc_profile")
+    except _PILLOW_ERRORS as error:
+        raise _damaged(path, error) from error
+    return profile if isinstance(profile, bytes) and profile else None
 
 
 def _planes(path: Path, image: Image.Image) -> tuple[Plane, ...]:
