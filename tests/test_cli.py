@@ -223,7 +223,7 @@ def test_output_that_cannot_be_written_is_one_sentence(tmp_path: Path):
         )
 
     assert result.returncode == 1
-    assert result.stderr == "sr-data: error: No space left on device.\n"
+    assert result.stderr == "sr-data: error: standard output: No space left on device.\n"
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path):

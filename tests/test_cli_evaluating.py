@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the torch extra")
 
 from clips import formula_planes, write_y4m
-from PIL import Image
+from PIL import Image, ImageCms
 from typer.testing import CliRunner
 
 from sr_datasets.cli.main import app
@@ -101,3 +101,80 @@ def test_a_model_is_exported_as_safetensors(tmp_path: Path):
 
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["parameters"] == 21284
+
+
+def test_the_source_is_never_overwritten(picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    clip = write_y4m(tmp_path / "in.y4m", [formula_planes("yuv420p", 32, 24, 0)])
+    (tmp_path / "soft.y4m").symlink_to(clip)
+    (tmp_path / "hard.png").hardlink_to(picture)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.png").symlink_to(picture)
+    before = {path: path.read_bytes() for path in (clip, picture)}
+
+    for source, out in (
+        ("a.png", "a.png"), ("a.png", "hard.png"), ("in.y4m", "./in.y4m"), ("soft.y4m", "in.y4m"), ("in.y4m", "soft.y4m"),
+        (".", tmp_path), (".", "other"),
+    ):  # fmt: skip
+        result = invoke("upscale", source, out, "--scale", 2, "--threads", 1)
+        assert result.exit_code == 2, (source, out, result.output)
+        assert "which would be overwritten" in " ".join(result.output.replace("│", " ").split())
+
+    assert {path: path.read_bytes() for path in before} == before
+    assert (tmp_path / "other" / "a.png").is_symlink()
+
+
+def test_a_bad_source_is_said_before_the_name_of_the_result(tmp_path: Path):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    Image.new("RGB", (8, 8)).save(tmp_path / "in.gif")
+
+    for name, complaint in (
+        ("empty.png", "is empty"),
+        ("text.png", "holds no PNG, JPEG or BMP"),
+        ("in.gif", "is no picture that is read here"),
+    ):
+        result = invoke("upscale", tmp_path / name, tmp_path / "out.png")
+        said = " ".join(result.output.replace("│", " ").split()) or str(result.exception)
+        assert result.exit_code != 0
+        assert complaint in said
+        assert "video is written as .y4m" not in said or name == "in.gif"
+
+
+def test_the_profile_and_the_orientation_of_a_picture_stay(tmp_path: Path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 12), (9, 99, 199)).save(tmp_path / "in.png", icc_profile=profile, exif=exif)
+
+    result = invoke("upscale", tmp_path / "in.png", tmp_path / "out.png", "--scale", 2, "--threads", 1)
+
+    assert result.exit_code == 0, result.output
+    with Image.open(tmp_path / "out.png") as made:
+        made.load()
+        assert (made.size, made.info["icc_profile"]) == ((24, 40), profile)
+
+
+def test_what_is_no_model_is_said(tmp_path: Path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "sr-data.json").write_text("{}")
+    (tmp_path / "clip" / "GT").mkdir(parents=True)
+    weights = tmp_path / "model.safetensors"
+    assert invoke("export", "espcn-x2", weights).exit_code == 0
+    before = weights.read_bytes()
+
+    for arguments, complaint in (
+        (["export", tmp_path / "set", tmp_path / "net.onnx"], "is a set, no model"),
+        (["export", tmp_path, weights], "which would be overwritten"),
+        (["upscale", "a.png", "b.png", "--threads", "257"], "less than or equal to 256"),
+        (["arch", "foo"], "is no file and no run"),
+        (["arch", " "], "nothing is named"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 2, result.output
+        assert complaint in " ".join(result.output.replace("│", " ").split())
+    (tmp_path / "metrics.jsonl").touch()
+    assert "a file of a training run" in " ".join(invoke("export", "espcn-x3", weights).output.split())
+    assert weights.read_bytes() == before
+    result = invoke("evaluate", "bicubic", tmp_path / "clip", "--scale", 2)
+    assert str(tmp_path / "clip" / "GT") in str(result.exception)

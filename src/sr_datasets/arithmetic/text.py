@@ -38,11 +38,12 @@ def to_text(
         cost = _short(stage.multiply_adds) if stage.multiply_adds else ""
         lines.append(_row(stage.layer, stage.maps, stage.height, stage.width, weights, cost, stage.field))
     total = sum(stage.multiply_adds for stage in stages)
+    each = total / (last.height * last.width)
     lines += [
         "",
         f"output      {_maps(stack.out_maps)} of {last.height}x{last.width}, {stack.magnification} per input sample",
         f"cost        {stack.num_parameters:,} parameters; {_short(total)} multiply-adds, "
-        f"{total / (last.height * last.width):,.0f} an output pixel",
+        f"{each:,.{0 if each >= 10 else 2}f} an output pixel",
         f"field       {last.field.size_text} samples an axis; {_alignment(last.field)}",
         f"region      {_region(stack, height, width, at or (last.height // 2, last.width // 2))}",
     ]

@@ -93,6 +93,10 @@ def _find(
     from sr_datasets.arithmetic import espcn_stack, parse_stack
 
     path = Path(model)
+    if not model.strip():
+        raise ValueError(
+            "nothing is named: say a preset (espcn), a model file, the folder of a run, or layers"
+        )
     # A folder that is called as a preset is, and holds no model, is not what `espcn --scale 3` means.
     if path.is_file() or (path.is_dir() and (scale is None or (path / "model.safetensors").exists())):
         from sr_datasets.espcn.checkpoint import MODEL_NAME, read_header
@@ -104,7 +108,10 @@ def _find(
         return "", parse_stack(model, channels=channels or 1)
     else:
         if scale is None:
-            raise ValueError(f"'{model}' is the same network at any scale: say which, such as --scale 3")
+            raise ValueError(
+                f"'{model}' is no file and no run; layers are written like 'conv3:64 relu', and a preset "
+                "needs a scale, such as --scale 3"
+            )
         _refuse({}, channels, "a preset's are --colors and --frames")
         if model == "espcn" and not options:  # the arithmetic alone needs no torch
             return f"espcn x{scale}", espcn_stack(scale)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
-_MODEL_HELP = "A model file, the folder of a run, or weights of the package (deep-x2 to -x4, espcn-x2 to -x4)."
+_MODEL_HELP = (
+    "A model file, the folder of a run, or weights of the package (deep-x2 to -x4, espcn-x2 to -x4)."
+)
 
 
 @app.command("upscale")
@@ -45,7 +47,7 @@ def upscale_command(
         typer.Option("--crf", min=0, max=51, help="Quality of h264, less is better; 16 if left out."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; all cores if left out.")
+        int | None, typer.Option("--threads", min=1, max=256, help="CPU threads; all cores if left out.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
@@ -209,8 +211,20 @@ def evaluate_command(
 
 def export_model(model: str, out: Path) -> "ExportReport":
     """Write a network as the file that ``out`` names: the part of ``sr-data export`` that is about models."""
+    from sr_datasets.espcn.checkpoint import MODEL_NAME
     from sr_datasets.espcn.export import export
     from sr_datasets.espcn.pretrained import open_model
+    from sr_datasets.espcn.watch import METRICS_NAME
 
+    path = Path(model)
+    if (path / "sr-data.json").is_file() and not (path / MODEL_NAME).exists():
+        raise typer.BadParameter(f"{model} is a set, no model: a set is written with --to and --out FOLDER")
+    taken = path / MODEL_NAME if path.is_dir() else path
+    if taken.exists() and out.exists() and out.samefile(taken):
+        raise typer.BadParameter(f"{out} is the model itself, which would be overwritten: name another file")
+    if out.exists() and (out.parent / METRICS_NAME).exists():
+        raise typer.BadParameter(
+            f"{out} is a file of a training run, which would be overwritten: name another file"
+        )
     _, network, header = open_model(model)
     return export(network, header, out)

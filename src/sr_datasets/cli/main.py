@@ -62,7 +62,11 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # a full disk behind `> FILE` shows here, not at the interpreter's end
+            try:
+                sys.stdout.flush()  # a full disk behind `> FILE` shows here, not at the interpreter's end
+            except OSError as error:
+                error.filename = "standard output"
+                raise
     except SrDataError as error:
         sys.stderr.write(f"sr-data: error: {error}\n")
         sys.exit(1)

@@ -418,8 +418,10 @@ def _items_of_folder(folder: Path) -> Iterator[_Item]:
     pictures = [path for path in files if path.suffix.lower() in _PICTURE_SUFFIXES]
     videos = [path for path in files if path.suffix.lower() in _VIDEO_SUFFIXES]
     if not pictures and not videos:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        named = f": {', '.join(str(path) for path in inside[:3])}" if inside else ""
         raise DecodeError(
-            f"{folder}: no pictures and no videos in this folder. Name the folder that holds them."
+            f"{folder}: no pictures and no videos in this folder. Name the folder that holds them{named}."
         )
     infos = [probe(path) for path in pictures]
     if len(pictures) > 1 and all(info == infos[0] for info in infos):

@@ -16,7 +16,7 @@ from sr_datasets import __version__
 from sr_datasets.errors import MissingExtraError, ModelError
 from sr_datasets.espcn.checkpoint import Header, save_model
 from sr_datasets.espcn.model import Espcn
-from sr_datasets.files import write_atomic
+from sr_datasets.files import disk_errors, write_atomic
 
 OPSET: Final = 17
 """Operators of ONNX 1.12 (2022): every runtime of the last years has them."""
@@ -66,14 +66,16 @@ def export(model: Espcn, header: Header, path: Path) -> ExportReport:
     header = header.model_copy(update={"model": plain.config})
     match path.suffix.lower():
         case ".safetensors":
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_model(path, plain, header)
+            with disk_errors("writing the network", path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_model(path, plain, header)
             return ExportReport(path, plain.num_parameters, None)
         case ".onnx":
             data = onnx_bytes(plain, header)
             difference = _checked(data, plain, path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, data)
+            with disk_errors("writing the network", path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(path, data)
             return ExportReport(path, plain.num_parameters, difference)
         case _:
             raise ValueError(f"{path}: networks are written as .onnx or .safetensors")

@@ -1,5 +1,7 @@
 """Files through a network: pictures to PNG, videos frame by frame with their time stamps, y4m through pipes."""
 
+import os
+import stat
 import sys
 import time
 from collections import deque
@@ -15,11 +17,13 @@ from sr_datasets.files import atomic_path, disk_errors
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.video import Frame, Plane, open_clip, probe
-from sr_datasets.video.pictures import SUFFIXES, frame_paths, is_picture
+from sr_datasets.video.pictures import SUFFIXES, frame_paths, icc_profile, is_picture
 from sr_datasets.video.streamed import FrameStream, Y4mStream, open_stream
 from sr_datasets.video.writing import (
+    CONTAINERS,
     ClipFormat,
     ClipWriter,
+    Codec,
     Y4mWriter,
     codec_for,
     open_writer,
@@ -83,7 +87,8 @@ def upscale_file(
 ) -> UpscaleReport:
     """Upscale a picture, a folder of pictures, or a video.
 
-    A result appears under its name when it is whole. Memory holds some frames only, whatever the video's length.
+    A result appears under its name when it is whole, in place of a file that has that name; but never in place of the
+    source. Memory holds some frames only, whatever the video's length.
 
     Args:
         source: A picture, a folder of them, a video, or ``-`` for y4m on standard input.
@@ -97,12 +102,29 @@ def upscale_file(
     Raises:
         DecodeError: The source cannot be read, has no video, or its samples fit no container that was asked for.
         ModelError: The network does not take these samples, or memory ran out.
-        ValueError: ``out`` has no suffix that is written, or one that does not fit the source or codec.
+        ValueError: ``out`` is the source, has no suffix that is written, or one that does not fit the source or codec.
     """
     progress = progress or Silent()
+    if _is_same(str(source), str(out)):
+        raise _overwritten(str(out), "on standard input" if str(source) == PIPE else str(source))
     if str(source) != PIPE and _is_of_pictures(Path(source)):
         return _upscale_pictures(Path(source), Path(out), upscaler, progress)
     return _upscale_video(str(source), str(out), upscaler, codec, crf, progress)
+
+
+def _overwritten(out: str, source: str) -> ValueError:
+    return ValueError(f"{out} is the source {source}, which would be overwritten: name another place")
+
+
+def _is_same(source: str, out: str) -> bool:
+    """Tell whether two names are one file or folder, through links, another spelling, or ``< FILE``."""
+    try:
+        one = os.fstat(sys.stdin.fileno()) if source == PIPE else Path(source).stat()
+        other = os.fstat(sys.stdout.fileno()) if out == PIPE else Path(out).stat()
+    except OSError:
+        return False  # one of them is not there
+    # A terminal is both standard input and output.
+    return os.path.samestat(one, other) and (stat.S_ISREG(one.st_mode) or stat.S_ISDIR(one.st_mode))
 
 
 def _is_of_pictures(path: Path) -> bool:
@@ -110,9 +132,14 @@ def _is_of_pictures(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as file:
-            return is_picture(file.read(16))
+            head = file.read(16)
     except OSError as error:
         raise DecodeError(f"{path}: cannot be opened: {error.strerror}.") from error
+    if head and not is_picture(head) and path.suffix.lower() in SUFFIXES:
+        raise DecodeError(
+            f"{path}: is named as a picture, and holds no PNG, JPEG or BMP. Name another file, or convert it."
+        )
+    return is_picture(head)
 
 
 def _upscale_pictures(source: Path, out: Path, upscaler: Upscaler, progress: Progress) -> UpscaleReport:
@@ -132,6 +159,11 @@ def _upscale_pictures(source: Path, out: Path, upscaler: Upscaler, progress: Pro
         if out.suffix.lower() != ".png":
             raise ValueError(f"{out}: pictures are written as PNG: name a file that ends in .png")
         paths, targets = [source], [out]
+    sources = {(found.st_dev, found.st_ino): path for path in paths for found in [path.stat()]}
+    for target in targets:
+        found = target.stat() if target.exists() else None
+        if found is not None and (found.st_dev, found.st_ino) in sources:
+            raise _overwritten(str(target), str(sources[found.st_dev, found.st_ino]))
     # A network of several frames takes the pictures of a folder for the frames of a clip, which must be alike.
     clip = probe(source) if upscaler.config.frames > 1 else None
     infos = [clip or probe(path) for path in paths] if clip is None else [clip] * len(paths)
@@ -140,17 +172,17 @@ def _upscale_pictures(source: Path, out: Path, upscaler: Upscaler, progress: Pro
     started = time.perf_counter()
     with (
         progress.bar("upscale", total=len(paths), unit="frames") as bar,
-        disk_errors("writing pictures", out.parent),
+        disk_errors("writing pictures", out),
     ):
         window = upscaler.config.frames
         pictures = _windows((_planes_of(path) for path in paths), window)
         sent = (
-            (target, upscaler.submit([planes], info.layout))
-            for planes, target, info in zip(pictures, targets, infos, strict=True)
+            (path, target, upscaler.submit([planes], info.layout))
+            for planes, path, target, info in zip(pictures, paths, targets, infos, strict=True)
         )
-        for target, pending in _ahead(sent, upscaler.threads):
+        for path, target, pending in _ahead(sent, upscaler.threads):
             with atomic_path(target) as partial:
-                write_png(partial, pending.result()[0])
+                write_png(partial, pending.result()[0], icc_profile=icc_profile(path))
             bar.advance(1)
     scale = upscaler.scale
     return UpscaleReport(
@@ -167,22 +199,19 @@ def _planes_of(path: Path) -> tuple[Plane, ...]:
 def _upscale_video(
     source: str, out: str, upscaler: Upscaler, codec: str | None, crf: float | None, progress: Progress
 ) -> UpscaleReport:
-    if out != PIPE:
-        chosen = codec_for(out, codec)
-        if crf is not None and chosen != "h264":
-            raise ValueError(f"{chosen} is without loss: crf is for h264")
-    elif codec not in (None, "y4m"):
-        raise ValueError(f"standard output gets y4m, not {codec}")
     with ExitStack() as opened:
+        # What is wrong with the source is said before what is wrong with OUT's name.
         stream = opened.enter_context(_open(source))
+        chosen = _codec(source, out, codec, crf)
         info = stream.info
         upscaler.check(info.layout, source)
         target = ClipFormat(_enlarged(info, upscaler.scale), stream.primaries, stream.sample_aspect)
         writer: ClipWriter
         if out == PIPE:
+            opened.enter_context(disk_errors("writing the video", Path("standard output")))
             writer = opened.enter_context(Y4mWriter(sys.stdout.buffer, target))
         else:
-            opened.enter_context(disk_errors("writing the video", Path(out).parent))
+            opened.enter_context(disk_errors("writing the video", Path(out)))
             partial = opened.enter_context(atomic_path(Path(out)))
             suffix = Path(out).suffix.lower()
             writer = opened.enter_context(open_writer(partial, target, suffix=suffix, codec=chosen, crf=crf))
@@ -198,6 +227,22 @@ def _upscale_video(
         seconds = time.perf_counter() - started
         notes = _notes(source, out, stream, target, stamps)
     return UpscaleReport(out, target.info.width, target.info.height, count, seconds, notes)
+
+
+def _codec(source: str, out: str, codec: str | None, crf: float | None) -> Codec:
+    if out == PIPE:
+        if codec not in (None, "y4m"):
+            raise ValueError(f"standard output gets y4m, not {codec}")
+        return "y4m"
+    if Path(out).suffix.lower() in SUFFIXES:
+        raise ValueError(
+            f"{source} is no picture that is read here (PNG, JPEG and BMP are), so it cannot become {out}. Convert a "
+            f"picture to PNG first; video is written as {', '.join(CONTAINERS)}"
+        )
+    chosen = codec_for(out, codec)
+    if crf is not None and chosen != "h264":
+        raise ValueError(f"{chosen} is without loss: crf is for h264")
+    return chosen
 
 
 def _open(source: str) -> FrameStream:

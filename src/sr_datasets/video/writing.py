@@ -6,6 +6,8 @@ them (Matroska rounds them to milliseconds, y4m has one frame rate and no stamps
 
 from __future__ import annotations
 
+import struct
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +37,8 @@ CONTAINERS: Final[dict[str, tuple[Codec, ...]]] = {
 DEFAULT_CRF: Final = 16
 """Of H.264: hard to tell from the original, a few times smaller than without loss."""
 
+_PNG_HEAD = 33
+"""Bytes of a PNG's signature and of its first chunk, IHDR."""
 _FORMATS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov"}
 # ITU-T H.273 table 4; BT.601 has the number of SMPTE 170M.
 _MATRICES = {"rgb": 0, "bt709": 1, "bt601": 6, "bt2020nc": 9}
@@ -296,12 +300,13 @@ def _lines(frame: av.VideoFrame, place: int, dtype: Any) -> Any:
     return np.frombuffer(memory, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
 
 
-def write_png(path: Path, planes: Sequence[Plane]) -> None:
+def write_png(path: Path, planes: Sequence[Plane], *, icc_profile: bytes | None = None) -> None:
     """Write a picture as PNG, 8 bits of uint8, 16 of uint16.
 
     Args:
         path: The file; overwritten.
         planes: One, grey, or three, R, G and B.
+        icc_profile: Embedded as it is, when it is for as many colours as there are planes.
     """
     height, width = planes[0].shape
     wide = planes[0].itemsize == 2
@@ -316,4 +321,9 @@ def write_png(path: Path, planes: Sequence[Plane]) -> None:
     assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, height, name, Fraction(1)
     frame.pts = 0
-    path.write_bytes(b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)]))
+    data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+    if icc_profile is not None and icc_profile[16:20] == (b"GRAY" if len(planes) == 1 else b"RGB "):
+        body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        data = data[:_PNG_HEAD] + chunk + data[_PNG_HEAD:]
+    path.write_bytes(data)
