@@ -654,7 +654,14 @@ def test_a_ctrl_c_keeps_what_came_and_says_how_to_go_on(tmp_path: Path):
         environment = {
             **os.environ, "PYTHONPATH": PACKAGE, "SR_DATA_HOME": str(tmp_path / "store"), "HOME": str(tmp_path)
         }  # fmt: skip
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         while server.body_bytes() < 500_000:
             assert process.poll() is None
             time.sleep(0.01)
