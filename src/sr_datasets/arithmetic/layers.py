@@ -174,14 +174,10 @@ class TransposedConvolution(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Shuffle(Layer):
-    """The periodic shuffle: ``factor ** 2`` maps become the pixels of one cell."""
+class Enlargement(Layer):
+    """A layer that makes ``factor`` outputs of each input along an axis, where the input was."""
 
     factor: int
-
-    def taps(self, output: int) -> Taps:
-        """Return the cell's place."""
-        return [(output // self.factor, _ONE)]
 
     def out_size(self, size: int) -> int:
         """Return the enlarged size."""
@@ -194,8 +190,17 @@ class Shuffle(Layer):
 
     @property
     def first(self) -> Fraction:
-        """The centre of a cell's first pixel, from that of the cell."""
+        """The first output's centre, half a small pixel from the common edge."""
         return Fraction(1 - self.factor, 2 * self.factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle(Enlargement):
+    """The periodic shuffle: ``factor ** 2`` maps become the pixels of one cell."""
+
+    def taps(self, output: int) -> Taps:
+        """Return the cell's place."""
+        return [(output // self.factor, _ONE)]
 
     def out_maps(self, maps: int) -> int:
         """Return the maps that are left."""
@@ -234,10 +239,9 @@ class Unshuffle(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Resize(Layer):
+class Resize(Enlargement):
     """An enlargement by a whole factor, half-pixel centres, borders repeated."""
 
-    factor: int
     method: Literal["nearest", "bilinear", "bicubic"]
 
     def taps(self, output: int) -> Taps:
@@ -250,20 +254,6 @@ class Resize(Layer):
         kernel = _triangle if self.method == "bilinear" else _keys
         weighted = [(place, kernel(abs(centre - place))) for place in around]
         return [(place, weight) for place, weight in weighted if weight]
-
-    def out_size(self, size: int) -> int:
-        """Return the enlarged size."""
-        return size * self.factor
-
-    @property
-    def step(self) -> Fraction:
-        """1 / factor."""
-        return Fraction(1, self.factor)
-
-    @property
-    def first(self) -> Fraction:
-        """The first output's centre, half a small pixel from the common edge."""
-        return Fraction(1 - self.factor, 2 * self.factor)
 
     @property
     def clamps(self) -> bool:
