@@ -16,17 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+from made_clips import record_of, write_manifest, write_noise
 
 from sr_datasets.files import sha256_of
-from sr_datasets.manifest import VideoInfo
-from sr_datasets.store import ClipRecord, FileRecord, Store
+from sr_datasets.store import Store
 from sr_datasets.video import probe
 
-MANIFEST = """
-{format: 1, id: made, title: Made, description: Noise., access: manual, open_ended: true, how_to_get: Made here.,
- citation: {text: None.}, licenses: {own: {name: own}}, license: own}
-"""
 RECIPE = """
 {format: 1, id: made, title: Made, clips: [made], present_only: true, drop_duplicates: false, limit: LIMIT, scale: 3,
  color: COLOR, sampling: {kind: uniform, patches_per_pair: 30, lr_size: 33}, split: {counts: {train: -1}}}
@@ -57,30 +52,11 @@ def put_clip(root: Path, path: Path) -> None:
     Store(root).put(record_of(path, sha256_of(path), probe(path)))
 
 
-def record_of(path: Path, digest: str, info: VideoInfo) -> ClipRecord:
-    stat, name = path.stat(), f"made/{path.name}"
-    file = FileRecord(path=name, size_bytes=stat.st_size, sha256=digest, mtime_ns=stat.st_mtime_ns)
-    return ClipRecord(
-        source="made",
-        clip=path.stem,
-        path=name,
-        files=(file,),
-        sha256=digest,
-        origin="imported",
-        proof="imported",
-        info=info,
-    )
-
-
 def make_store(root: Path, *, clips: int, frames: int) -> Store:
     store = Store(root)
     first = root / "made" / "clip000.y4m"
     first.parent.mkdir(parents=True)
-    draws = np.random.default_rng(0)
-    with first.open("wb") as file:
-        file.write(b"YUV4MPEG2 W1920 H1080 F25:1 Ip A1:1\n")
-        for _ in range(frames):
-            file.write(b"FRAME\n" + draws.integers(16, 236, 1920 * 1080 * 3 // 2, dtype=np.uint8).tobytes())
+    write_noise(first, width=1920, height=1080, num_frames=frames, seed=0)
     digest, info = sha256_of(first), probe(first)
     records = []
     for number in range(clips):
@@ -132,9 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        manifests = home / "config/sr-datasets/manifests/sources"
-        manifests.mkdir(parents=True)
-        (manifests / "made.yaml").write_text(MANIFEST)
+        write_manifest(home / "config")
         if options.clip is not None:
             one_clip(home, options.clip, options.degradation)
             return

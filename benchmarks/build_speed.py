@@ -32,20 +32,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+from made_clips import fill_store, write_manifest
 from PIL import Image
 
 from sr_datasets.build import build_pairs, choose_pairs, plan_rows
 from sr_datasets.catalog import find_recipe
 from sr_datasets.degrade import resize_bicubic_pixels
-from sr_datasets.files import sha256_of
-from sr_datasets.store import ClipRecord, FileRecord, Store
-from sr_datasets.video import probe
+from sr_datasets.store import Store
 
 SCALE, LR = 3, 33
-MANIFEST = """
-{format: 1, id: made, title: Made, description: One video shifted., access: manual, open_ended: true,
- how_to_get: Made here., citation: {text: None.}, licenses: {own: {name: own}}, license: own}
-"""
 RECIPE = """
 {format: 1, id: made, title: Made, clips: ["made/*_KIND"], present_only: true, scale: 3, color: rgb,
  sampling: {kind: uniform, patches_per_pair: ROWS, lr_size: 33}, split: {counts: {train: -1}}, clips_per_shard: SHARD}
@@ -65,10 +60,8 @@ def main() -> None:
         clips = given.keep or work / "clips"
         make_clips(given.data / "video" / "small_bunny_1080p_60fps.mp4", clips, given.clips, given.frames)
         os.environ["XDG_CONFIG_HOME"] = str(work / "config")
-        sources = work / "config" / "sr-datasets" / "manifests" / "sources"
-        sources.mkdir(parents=True)
-        (sources / "made.yaml").write_text(MANIFEST)
-        store = fill_store(work / "store", clips)
+        write_manifest(work / "config")
+        store = fill_store(work / "store", sorted(clips.iterdir()))
         print(f"{given.clips} clips of 1920x1080, {given.frames} frames, {os.cpu_count()} cores")
         for kind in ("y4m", "h264"):
             compare(work, store, kind, skip=given.skip)
@@ -91,39 +84,6 @@ def make_clips(video: Path, folder: Path, num_clips: int, num_frames: int) -> No
                     file.write(b"FRAME\n" + shifted.tobytes())
         if not coded.exists():
             run(["ffmpeg", "-i", plain, "-c:v", "libx264", "-preset", "medium", "-crf", "23", coded])
-
-
-def fill_store(root: Path, clips: Path) -> Store:
-    store = Store(root)
-    (root / "made").mkdir(parents=True)
-    records = []
-    for source in sorted(clips.iterdir()):
-        path = root / "made" / source.name
-        try:
-            os.link(source, path)
-        except OSError:
-            shutil.copyfile(source, path)
-        stat = path.stat()
-        file = FileRecord(
-            path=f"made/{path.name}",
-            size_bytes=stat.st_size,
-            sha256=sha256_of(path),
-            mtime_ns=stat.st_mtime_ns,
-        )
-        records.append(
-            ClipRecord(
-                source="made",
-                clip=path.stem,
-                path=f"made/{path.name}",
-                files=(file,),
-                sha256=file.sha256,
-                origin="imported",
-                proof="imported",
-                info=probe(path),
-            )
-        )
-    store.put(*records)
-    return store
 
 
 def compare(work: Path, store: Store, kind: str, *, skip: Sequence[str]) -> None:

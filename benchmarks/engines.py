@@ -1,52 +1,100 @@
-"""What Ray costs: the same recipe built by two processes of this machine and by a Ray cluster with two CPUs on it, in turns.
+"""What workers cost: one recipe built by two processes, by Ray with two CPUs, and twice at once by one process each.
 
-``python benchmarks/engines.py RECIPE --ray-address HOST:PORT``, when ``ray start --head --num-cpus 2`` runs. The cluster is
-up, and has run a build before the first one that counts; both make the same bytes, or this fails.
+``python benchmarks/engines.py [--ray-address HOST:PORT]``, with Ray when ``ray start --head --num-cpus 2`` runs. A cluster is up and
+has run a build before the first one that counts. Every build is a process of its own, whose start counts, and all
+make the same bytes, or this fails. The clips are CIF noise, which is read in no time, so that starting processes weighs most;
+or, with ``--like FILE...``, as many copies of files that take long to decode.
 """
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from sr_datasets.build import build_pairs
-from sr_datasets.catalog import find_recipe
-from sr_datasets.engine import RayCluster, Workers
-from sr_datasets.store import Store
+from made_clips import fill_store, write_manifest, write_noise
+
+COMMAND = [sys.executable, "-m", "sr_datasets.cli", "build-pairs"]
+RECIPE = """
+{format: 1, id: made, title: Noise, clips: [made], present_only: true, drop_duplicates: false, scale: 3, color: y,
+ sampling: {kind: uniform, patches_per_pair: 30, lr_size: 17}, split: {counts: {train: -1}}, clips_per_shard: SHARD}
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipe")
-    parser.add_argument("--ray-address", default="auto")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ray-address")
+    parser.add_argument("--clips", type=int, default=200)
+    parser.add_argument("--like", type=Path, nargs="+")
+    parser.add_argument("--clips-per-shard", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    compare(options.recipe, RayCluster(options.ray_address), Store(), rounds=options.rounds)
+    with tempfile.TemporaryDirectory(prefix="engines-") as folder:
+        home = Path(folder)
+        write_manifest(home / "config")
+        (home / "made.yaml").write_text(RECIPE.replace("SHARD", str(options.clips_per_shard)))
+        (home / "clips").mkdir()
+        for number in range(options.clips):
+            if options.like:
+                file = options.like[number % len(options.like)]
+                (home / "clips" / f"clip{number:04d}{file.suffix}").symlink_to(file.absolute())
+            else:
+                path = home / "clips" / f"clip{number:04d}.y4m"
+                write_noise(path, width=352, height=288, num_frames=30, seed=number)
+        fill_store(home / "store", sorted((home / "clips").iterdir()))
+        contenders = {"two workers": [["--workers", "2"]], "two builds": [["--workers", "1"]] * 2}
+        if options.ray_address:
+            contenders["ray"] = [["--engine", "ray", "--ray-address", options.ray_address]]
+        print(f"{options.clips} clips")
+        compare(home, contenders, rounds=options.rounds)
 
 
-def compare(recipe: str, cluster: RayCluster, store: Store, *, rounds: int) -> None:
-    engines: dict[str, Workers] = {"ray": cluster, "local": 2}
-    seconds: dict[str, list[float]] = {name: [] for name in engines}
+def compare(home: Path, contenders: dict[str, list[list[str]]], *, rounds: int) -> None:
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
     digests = set()
     for number in range(rounds + 1):
-        for name, workers in engines.items():
-            with tempfile.TemporaryDirectory(prefix="engines-") as folder:
-                start = perf_counter()
-                report = build_pairs(
-                    find_recipe(recipe), out_dir=Path(folder) / "set", store=store, workers=workers
-                )
-                if number:
-                    seconds[name].append(perf_counter() - start)
-            digests.add(report.content_digest)
+        for name, builds in contenders.items():
+            taken, found = build(home, builds)
+            digests |= found
+            if number:  # the first round warms the page cache and the cluster
+                seconds[name].append(taken)
     if len(digests) != 1:
-        raise SystemExit("the engines made different sets")
-    print(f"{sum(report.pairs.values())} clips, {report.num_shards} shards, {report.num_rows} rows")
+        raise SystemExit("the builds made different sets")
+    middle = {name: statistics.median(found) for name, found in seconds.items()}
     for name, found in seconds.items():
-        print(f"{name}: {statistics.median(found):.2f} s ({', '.join(f'{one:.2f}' for one in found)})")
-    ratio = statistics.median(seconds["ray"]) / statistics.median(seconds["local"])
-    print(f"ray / local: {ratio:.2f}; load of the machine: {os.getloadavg()[0]:.1f}")
+        print(f"{name}: {middle[name]:.2f} s ({', '.join(f'{one:.2f}' for one in found)})")
+    shared = 2 * middle["two workers"]
+    print(f"rate of two workers / rate of two builds: {middle['two builds'] / shared:.2f}")
+    if "ray" in middle:
+        print(f"seconds on Ray / seconds of two workers: {middle['ray'] / middle['two workers']:.2f}")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+
+
+def build(home: Path, builds: list[list[str]]) -> tuple[float, set[str]]:
+    """Run builds at once; return seconds until the last has ended, and the digests of what they made."""
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        sets = [Path(folder) / f"set{number}" for number in range(len(builds))]
+        start = perf_counter()
+        running = [
+            subprocess.Popen(
+                [*COMMAND, home / "made.yaml", "--store", home / "store", "--out", out, *options],
+                env={**os.environ, "XDG_CONFIG_HOME": str(home / "config")},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for out, options in zip(sets, builds, strict=True)
+        ]  # fmt: skip
+        for one in running:
+            _, said = one.communicate()
+            if one.returncode:
+                raise SystemExit(said)
+        taken = perf_counter() - start
+        return taken, {json.loads((out / "sr-data.json").read_text())["content_digest"] for out in sets}
 
 
 if __name__ == "__main__":
