@@ -259,7 +259,6 @@ def test_every_link_of_a_page_leads_somewhere(page: Path):
             assert anchor in anchors_of(path), f"{page.name} leads to {target}: no such heading"
 
 
-@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path):
     if importlib.util.find_spec("mkdocstrings") is None or importlib.util.find_spec("material") is None:
         pytest.skip("needs the docs extra: pip install -e '.[docs]'")
