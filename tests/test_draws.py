@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sr_datasets.draws import KeyedDraws, to_normals, to_uniforms
+from sr_datasets.draws import KeyedDraws, below_each, first_words, to_normals, to_uniforms
+from sr_datasets.keys import digest_of, digests_of_numbers
 
 
 def test_draws_stay_what_they_were_when_the_format_was_fixed():
@@ -72,3 +73,31 @@ def test_normal_variates_have_the_moments_and_the_tails_of_the_normal_distributi
     assert abs((variates**4).mean() - 3) < 5 * np.sqrt(96 / 200_000)
     assert abs((np.abs(variates) > 1.959963984540054).mean() - 0.05) < 5 * np.sqrt(0.05 * 0.95 / 200_000)
     assert abs(np.corrcoef(variates[:-1], variates[1:])[0, 1]) < 5 / np.sqrt(200_000)
+
+
+@given(st.integers(1, 40), st.integers(0, 2**63 - 1), st.text(max_size=9))
+def test_streams_that_are_drawn_at_once_are_those_of_keyed_draws(count: int, seed: int, name: str) -> None:
+    digests = digests_of_numbers(("plan-1", seed, name), count, ("sample",))
+
+    assert digests == [digest_of("plan-1", seed, name, number, "sample") for number in range(count)]
+    for number, words in enumerate(first_words(digests).tolist()):
+        draws = KeyedDraws("plan-1", seed, name, number, "sample")
+        assert words == draws.raws_at(0, 4).tolist()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 9), st.integers(2**64 - 9, 2**64 - 1)),
+            st.one_of(st.integers(1, 2**32 - 1), st.integers(2**32 - 9, 2**32 - 1)),
+        ),
+        min_size=1,
+    )
+)
+def test_bounded_integers_that_are_made_at_once_are_those_of_the_rule(cases: list[tuple[int, int]]) -> None:
+    raws, bounds = zip(*cases, strict=True)
+
+    found, fair = below_each(np.array(raws, np.uint64), np.array(bounds))
+
+    assert found.tolist() == [raw * bound >> 64 for raw, bound in cases]
+    assert fair.tolist() == [raw * bound % 2**64 >= 2**64 % bound for raw, bound in cases]

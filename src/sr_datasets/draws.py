@@ -17,6 +17,13 @@ from sr_datasets.keys import digest_of
 _MASK = (1 << 64) - 1
 _WORDS_PER_BLOCK = 4  # one step of Philox4x64 gives four words
 
+# Philox4x64-10 (Salmon et al., SC 2011): the two multipliers, their high and low halves, and what keys grow by in each round.
+_MULTIPLIERS = np.array([[0xD2E7470EE14C6C93], [0xCA5A826395121157]], np.uint64)
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_HIGHS, _LOWS = _MULTIPLIERS >> _HALF, _MULTIPLIERS & _LOW
+_WEYL = np.array([[0x9E3779B97F4A7C15], [0xBB67AE8584CAA73B]], np.uint64)
+_ROUNDS = 10
+
 
 class KeyedDraws:
     """Draws whose 128-bit Philox key is the head of ``digest_of(*parts)``.
@@ -91,6 +98,56 @@ class KeyedDraws:
         bits = np.random.Philox(key=self._key, counter=block)
         words: npt.NDArray[np.uint64] = bits.random_raw(count + skipped)[skipped:]
         return words
+
+
+def first_words(digests: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    """Return the first words of many streams at once, as ``KeyedDraws`` of each would draw them one by one.
+
+    Args:
+        digests: What ``keys.digest_of`` returns, one for each stream.
+
+    Returns:
+        ``(streams, 4)`` uint64.
+    """
+    keys = np.frombuffer(b"".join(digests), "<u8").reshape(len(digests), -1).T[:2].astype(np.uint64)
+    # Words 0 and 2 of the counter, then words 1 and 3. NumPy counts on before the first block: it is block 1.
+    even = np.zeros((2, len(digests)), np.uint64)
+    even[0] = 1
+    odd = np.zeros_like(even)
+    for _ in range(_ROUNDS):
+        high, low = _high_product(even), even * _MULTIPLIERS
+        even, odd = high[::-1] ^ odd ^ keys, low[::-1]
+        keys += _WEYL
+    return np.stack([even[0], odd[0], even[1], odd[1]], axis=1)
+
+
+def _high_product(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return the high words of the 128-bit products with the multipliers, by halves: no sum of them overflows."""
+    high, low = words >> _HALF, words & _LOW
+    crossed = _LOWS * high
+    middle = (_LOWS * low >> _HALF) + (crossed & _LOW) + _HIGHS * low
+    found: npt.NDArray[np.uint64] = _HIGHS * high + (crossed >> _HALF) + (middle >> _HALF)
+    return found
+
+
+def below_each(
+    raws: npt.NDArray[np.uint64], bounds: npt.NDArray[np.int64] | int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return what ``KeyedDraws.below`` makes of raw words, one each.
+
+    Args:
+        raws: ``(n,)``, a word of each stream.
+        bounds: Of each word or of all, 1 to 2**32 - 1.
+
+    Returns:
+        ``(n,)`` int64, and ``(n,)`` whether the word counts: where it does not, ``below`` draws again.
+    """
+    bound = np.asarray(bounds).astype(np.uint64)
+    low = raws * bound
+    high = ((raws >> _HALF) * bound + ((raws & _LOW) * bound >> _HALF)) >> _HALF
+    # 2**64 - bound, in words, has the same rest.
+    unfair = (~bound + np.uint64(1)) % bound
+    return high.astype(np.int64), low >= unfair
 
 
 def to_uniforms(raws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:

@@ -1,6 +1,8 @@
 """Keys of what is drawn or ordered: a hash of its parts, the same on every machine."""
 
 import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
 
 
 def digest_of(*parts: str | int) -> bytes:
@@ -9,9 +11,25 @@ def digest_of(*parts: str | int) -> bytes:
     Each part counts as its UTF-8 text (numbers in decimal) behind its length in bytes as a
     little-endian 64-bit number.
     """
-    digest = hashlib.sha256()
+    return hashlib.sha256(_joined(*parts)).digest()
+
+
+def digests_of_numbers(before: Sequence[str | int], count: int, after: Sequence[str | int]) -> list[bytes]:
+    """Return ``digest_of(*before, number, *after)`` for each number from 0 to ``count - 1``."""
+    head = _joined(*before)
+    return [hashlib.sha256(head + tail).digest() for tail in _tails(count, tuple(after))]
+
+
+def _joined(*parts: str | int) -> bytes:
+    found = b""
     for part in parts:
         text = str(part).encode()
-        digest.update(len(text).to_bytes(8, "little"))
-        digest.update(text)
-    return digest.digest()
+        found += len(text).to_bytes(8, "little") + text
+    return found
+
+
+@lru_cache(maxsize=4)
+def _tails(count: int, after: tuple[str | int, ...]) -> tuple[bytes, ...]:
+    """Return what stands behind the first parts; the rows of all clips of a plan share it."""
+    end = _joined(*after)
+    return tuple(_joined(number) + end for number in range(count))

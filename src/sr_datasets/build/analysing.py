@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sr_datasets import color
-from sr_datasets.build.planning import plan_rows
+from sr_datasets.build.planning import plan_many, plan_rows
 from sr_datasets.build.scenes import analysis_name, cuts_by_pyscenedetect
 from sr_datasets.engine import Workers, run_tasks
 from sr_datasets.errors import BuildError, DecodeError, SrDataError, StoreError
@@ -62,6 +62,21 @@ def planned_rows(recipe: Recipe, clip: Clip, record: ClipRecord, store: Store) -
     if not recipe.sampling.needs_analysis:
         return plan_rows(recipe, record)
     return plan_rows(recipe, record, analysis_of(recipe, clip, record, store))
+
+
+def planned_pairs(
+    recipe: Recipe, clips: Sequence[tuple[Clip, ClipRecord]], store: Store
+) -> Iterator[tuple[RowPlan, ...]]:
+    """Yield what ``planned_rows`` returns for each clip; without analyses many are drawn at once.
+
+    Raises:
+        BuildError: As ``planned_rows``, when it is that clip's turn.
+        DecodeError: As ``planned_rows``, when it is that clip's turn.
+    """
+    if recipe.sampling.needs_analysis:
+        yield from (planned_rows(recipe, clip, record, store) for clip, record in clips)
+    else:
+        yield from plan_many(recipe, (record for _, record in clips))
 
 
 def analysis_of(recipe: Recipe, clip: Clip, record: ClipRecord, store: Store) -> Analysis:

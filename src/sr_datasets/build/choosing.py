@@ -8,7 +8,7 @@ from typing import Literal
 
 from sr_datasets import catalog
 from sr_datasets.build.analysing import analyse_clips, planned_rows
-from sr_datasets.build.planning import WHOLE, PairPlan, Part, shard_groups, some
+from sr_datasets.build.planning import WHOLE, PairPlan, Part, RowCounter, shard_groups, some
 from sr_datasets.built import (
     RecipeLock,
     settings_of,
@@ -128,12 +128,16 @@ def _counted(
     )
     if unread and (on_error == "fail" or len(unread) == len(dealt)):
         raise DecodeError(next(iter(unread.values())))
+    counter = None if recipe.sampling.needs_analysis else RowCounter(recipe)
     pairs = []
     for place, (clip, record, split) in enumerate(dealt):
+        num_rows = 0
         # A clip that cannot be read keeps its place, so that no other row moves: its shard will leave it out.
-        counts = place in ours and _name(record) not in unread
-        rows = planned_rows(recipe, clip, record, store) if counts else ()
-        pairs.append(PairPlan(clip, record, split, num_rows=len(rows)))
+        if place in ours and _name(record) not in unread:
+            num_rows = (
+                len(planned_rows(recipe, clip, record, store)) if counter is None else counter.count(record)
+            )
+        pairs.append(PairPlan(clip, record, split, num_rows))
     return pairs
 
 

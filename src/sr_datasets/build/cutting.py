@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from sr_datasets.build.analysing import planned_rows
+from sr_datasets.build.analysing import planned_pairs, planned_rows
 from sr_datasets.build.frames import (
     Coded,
     Given,
@@ -99,6 +99,8 @@ def _write_shard(attempt: _Attempt, began: Began) -> ShardResult:
     while True:
         pairs = [pair for pair in task.pairs if pair.name not in skipped]
         failed: PairPlan | None = None
+        store = Store(task.store_root)
+        plans = planned_pairs(task.recipe, [(pair.clip, pair.record) for pair in pairs], store)
         try:
             with ShardWriter(
                 task.path,
@@ -109,9 +111,8 @@ def _write_shard(attempt: _Attempt, began: Began) -> ShardResult:
                 for pair in pairs:
                     began(pair.name)
                     failed = pair
-                    store = Store(task.store_root)
                     store.check(pair.record)
-                    for rows in iter_groups(task.recipe, pair, store, watch=watch):
+                    for rows in iter_groups(task.recipe, pair, store, plan=next(plans), watch=watch):
                         with watch.stage("write"):
                             writer.write_group(rows)
                 began("")
@@ -173,6 +174,7 @@ def iter_groups(
     pair: PairPlan,
     store: Store,
     *,
+    plan: Sequence[RowPlan] | None = None,
     watch: Stopwatch | None = None,
 ) -> Iterator[list[Row]]:
     """Cut and degrade the rows of a pair and yield them in groups, one for most pairs.
@@ -184,9 +186,11 @@ def iter_groups(
         recipe: What is built.
         pair: One of its clips.
         store: Where the clip lies.
+        plan: Its rows, where they are planned already.
         watch: Where seconds are counted.
     """
-    plan = planned_rows(recipe, pair.clip, pair.record, store)
+    if plan is None:
+        plan = planned_rows(recipe, pair.clip, pair.record, store)
     info = with_declared(pair.record.info, pair.clip)
     watch = watch or Stopwatch()
 

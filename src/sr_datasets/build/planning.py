@@ -1,8 +1,10 @@
 """The plan of a build as values: which rows of which clip, and which clips of which shard."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, TypeVar, assert_never
 
@@ -23,13 +25,16 @@ from sr_datasets.recipe.sampling import (
 from sr_datasets.sampling import (
     Analysis,
     ClipSize,
+    FirstDraws,
     Patch,
     RowPlan,
     Space,
     Spacing,
     chunked,
     digest_of,
+    first_draws,
     grid_rows,
+    patches_of_frame,
     stratified_rows,
     tile_rows,
     uniform_rows,
@@ -191,20 +196,126 @@ def plan_rows(recipe: Recipe, record: ClipRecord, analysis: Analysis | None = No
         BuildError: The clip is too small or too short for the recipe, has fewer fitting patches than it asks for, has
             no planes for its colour, or samples that its storage cannot hold.
     """
-    try:
-        if recipe.color == "yuv420":
-            check_yuv420(record.info.layout)
-        depth = hr_depth(recipe, record.info)
-        if recipe.storage == "png" and recipe.color == "rgb" and depth > 8:
-            raise ValueError(f"has R'G'B' of {depth} bits, and storage: png holds 8")
+    with _refusing(recipe, record):
         return _rows(recipe, _space(recipe, record, analysis))
+
+
+def plan_many(recipe: Recipe, records: Iterable[ClipRecord]) -> Iterator[tuple[RowPlan, ...]]:
+    """Yield what ``plan_rows`` returns for each of many clips, drawn for some thousand rows at once.
+
+    Args:
+        recipe: What is built; its sampling needs no analysis.
+        records: The clips.
+
+    Raises:
+        BuildError: As ``plan_rows``, when it is that clip's turn.
+    """
+    sampling = recipe.sampling
+    if not isinstance(sampling, UniformSampling):
+        yield from (plan_rows(recipe, record) for record in records)
+        return
+    left, count = iter(records), sampling.patches_per_pair
+    while batch := list(islice(left, max(1, _ROWS_AT_ONCE // count))):
+        spaces: list[Space] = []
+        for record in batch:
+            try:
+                with _refusing(recipe, record):
+                    spaces.append(_space(recipe, record, None))
+            except BuildError:
+                break  # plan_rows says it again, behind the clips before
+        drawn = first_draws(spaces, count=count, seed=recipe.seed) if spaces else []
+        for record, space, first in zip(batch, spaces, drawn, strict=False):
+            with _refusing(recipe, record):
+                rows = _rows(recipe, space, first)
+            yield rows
+        yield from (plan_rows(recipe, record) for record in batch[len(spaces) :])
+
+
+_ROWS_AT_ONCE = 8192
+
+
+@contextmanager
+def _refusing(recipe: Recipe, record: ClipRecord) -> Iterator[None]:
+    """Say which clip is refused, and what to do."""
+    try:
+        yield
     except ValueError as error:
         raise BuildError(
             f"{record.source}/{record.clip} {error}. Leave the clip out of recipe {recipe.id}, or change its sampling."
         ) from error
 
 
+class RowCounter:
+    """Counts the rows of clips whose sampling needs no analysis, without drawing them where their number is certain.
+
+    Args:
+        recipe: What is built.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def count(self, record: ClipRecord) -> int:
+        """Return how many rows ``plan_rows`` gives of a clip.
+
+        Raises:
+            BuildError: As ``plan_rows``.
+        """
+        info = record.info
+        # Not the name: it decides which rows there are, but hardly ever how many.
+        kind = (
+            *(info.width, info.height, info.num_frames, info.bit_depth),
+            *(info.model, info.chroma_log2_x, info.chroma_log2_y),
+        )
+        if kind in self._known:
+            return self._known[kind]
+        with _refusing(self._recipe, record):
+            count = _certain_rows(self._recipe, _space(self._recipe, record, None))
+        if count is None:
+            return len(plan_rows(self._recipe, record))
+        self._known[kind] = count
+        return count
+
+
+def _certain_rows(recipe: Recipe, space: Space) -> int | None:
+    """Return the number of rows of a clip where it does not depend on what is drawn; None where it may, or none are."""
+    sampling = recipe.sampling
+    whole = space.places(int(space.centres[0]))
+    match sampling:
+        case UniformSampling():
+            # The most places that one row takes from the others.
+            apart = 2 * max(1, sampling.distance) - 1
+            frames = 2 * (2 * space.patch.reach + sampling.near_frames) + 1 if sampling.distance else 1
+            taken = (sampling.patches_per_pair - 1) * frames * apart**2
+            return sampling.patches_per_pair if len(space.centres) * whole.count > taken else None
+        case TilesSampling():
+            taken = (sampling.windows_per_pair - 1) * (2 * sampling.min_frames - 1)
+            if len(space.centres) <= taken:
+                return None
+            return sampling.windows_per_pair * patches_of_frame(space, stride=sampling.lr_size)
+        case GridSampling():
+            if sampling.stride % space.clip.multiple:
+                return None
+            frames = len(range(0, space.clip.num_frames, sampling.frame_step))
+            return frames * patches_of_frame(space, stride=sampling.stride)
+        case TexturedSampling() | StratifiedSampling():
+            return None
+        case _:
+            assert_never(sampling)
+
+
 def _space(recipe: Recipe, record: ClipRecord, analysis: Analysis | None) -> Space:
+    """Return where patches of a clip may lie.
+
+    Raises:
+        ValueError: Nowhere, or the recipe cannot take the clip's samples.
+    """
+    if recipe.color == "yuv420":
+        check_yuv420(record.info.layout)
+    depth = hr_depth(recipe, record.info)
+    if recipe.storage == "png" and recipe.color == "rgb" and depth > 8:
+        raise ValueError(f"has R'G'B' of {depth} bits, and storage: png holds 8")
     height, width = hr_size(recipe, record.info)
     multiple = 2 if recipe.color == "yuv420" else 1
     sampling = recipe.sampling
@@ -228,7 +339,7 @@ def _halo_margin(recipe: Recipe) -> int:
     return -(-recipe.degradation.halo // recipe.scale) if isinstance(recipe.degradation, NoLr) else 0
 
 
-def _rows(recipe: Recipe, space: Space) -> tuple[RowPlan, ...]:
+def _rows(recipe: Recipe, space: Space, first: FirstDraws | None = None) -> tuple[RowPlan, ...]:
     sampling, seed = recipe.sampling, recipe.seed
     match sampling:
         case UniformSampling() | TexturedSampling():
@@ -238,6 +349,7 @@ def _rows(recipe: Recipe, space: Space) -> tuple[RowPlan, ...]:
                 seed=seed,
                 spacing=Spacing(sampling.distance, sampling.near_frames),
                 min_texture=sampling.min_texture if isinstance(sampling, TexturedSampling) else 0,
+                first=first,
             )
         case StratifiedSampling():
             return stratified_rows(

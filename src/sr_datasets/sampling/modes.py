@@ -8,11 +8,13 @@ so is the row if there is one.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sr_datasets.draws import KeyedDraws
+from sr_datasets.draws import KeyedDraws, below_each, first_words
+from sr_datasets.keys import digests_of_numbers
 from sr_datasets.sampling.plan import PLAN_FORMAT, RowPlan
 from sr_datasets.sampling.space import Looks, Mask, Places, Space
 
@@ -34,8 +36,58 @@ class Spacing:
     """Patches count when their windows lie at most so many frames apart; 0: when they share a frame or interleave."""
 
 
+class FirstDraws(NamedTuple):
+    """The patch that each row of a clip draws first; most rows take it."""
+
+    centres: list[int]
+    """Centre frames."""
+    tops: list[int]
+    """First rows, LR."""
+    lefts: list[int]
+    """First columns, LR."""
+    fair: list[bool]
+    """Whether ``KeyedDraws`` would draw just that; almost always."""
+
+
+def first_draws(spaces: Sequence[Space], *, count: int, seed: int) -> list[FirstDraws]:
+    """Draw for the rows of many clips at once, which takes a tenth of the time of one after another.
+
+    Args:
+        spaces: Where patches of each clip may lie.
+        count: Rows of each.
+        seed: The recipe's.
+    """
+    digests: list[bytes] = []
+    for space in spaces:
+        digests += digests_of_numbers(
+            (PLAN_FORMAT, seed, space.clip.source, space.clip.clip), count, ("sample",)
+        )
+    words = first_words(digests)
+    number, fair = below_each(words[:, 0], np.repeat([len(space.centres) for space in spaces], count))
+    centres = np.concatenate(
+        [space.centres[number[at * count : (at + 1) * count]] for at, space in enumerate(spaces)]
+    )
+    top, left, tops, lefts, step = np.concatenate(
+        [space.bounds(centres[at * count : (at + 1) * count]) for at, space in enumerate(spaces)], axis=1
+    )
+    row, row_fair = below_each(words[:, 1], tops)
+    column, column_fair = below_each(words[:, 2], lefts)
+    columns = (centres, top + step * row, left + step * column, fair & row_fair & column_fair)
+    # One long list each, since that is quicker than one for each clip.
+    values = [column.tolist() for column in columns]
+    return [
+        FirstDraws(*(column[at : at + count] for column in values)) for at in range(0, len(digests), count)
+    ]
+
+
 def uniform_rows(
-    space: Space, *, count: int, seed: int, spacing: Spacing | None = None, min_texture: int = 0
+    space: Space,
+    *,
+    count: int,
+    seed: int,
+    spacing: Spacing | None = None,
+    min_texture: int = 0,
+    first: FirstDraws | None = None,
 ) -> tuple[RowPlan, ...]:
     """Draw ``count`` different patches, each with its own frame and its own position.
 
@@ -47,11 +99,19 @@ def uniform_rows(
         seed: The recipe's.
         spacing: How far they keep from each other.
         min_texture: Least texture of a patch in its centre frame, in quarter levels.
+        first: What ``first_draws`` drew for the clip, where it was asked already.
 
     Raises:
         ValueError: Fewer patches fit.
     """
-    taken = _Taken(space, spacing or Spacing())
+    if first is None:
+        (first,) = first_draws([space], count=count, seed=seed)
+    spacing = spacing or Spacing()
+    places = list(zip(first.centres, first.tops, first.lefts, strict=True))
+    if not (min_texture or spacing.distance) and all(first.fair) and len(set(places)) == count:
+        frames = map(space.patch.frames_around, first.centres) if space.patch.reach else zip(first.centres)
+        return tuple(map(RowPlan, range(count), frames, first.tops, first.lefts))
+    taken = _Taken(space, spacing)
     textures = None
     if min_texture:
         if space.analysis is None:
@@ -60,8 +120,10 @@ def uniform_rows(
     sweep = _Sweep(space, taken, textures, min_texture)
     rows = []
     for number in range(count):
-        draws = _draws(space, seed, number, "sample")
-        place = _drawn(space, taken, textures, min_texture, draws) or sweep.next_place(draws)
+        place: _Place | None = places[number]
+        if min_texture or not first.fair[number] or taken.blocks(*places[number]):
+            draws = _draws(space, seed, number, "sample")
+            place = _drawn(space, taken, textures, min_texture, draws) or sweep.next_place(draws)
         if place is None:
             raise ValueError(
                 f"has {number} patches that fit{_what_fits(space, taken.spacing, min_texture)}, the recipe asks for {count}"
@@ -161,6 +223,13 @@ def tile_rows(space: Space, *, windows: int, seed: int, min_frames: int = 1) -> 
         centres.append(centre)
         free &= np.abs(space.centres - centre) >= min_frames
     return _all_of(space, sorted(centres), space.patch.lr_size)
+
+
+def patches_of_frame(space: Space, *, stride: int) -> int:
+    """Return how many patches ``stride`` LR pixels apart a frame has, of a clip without analysis."""
+    here = space.places(int(space.centres[0]))
+    steps = stride // here.step
+    return len(here.rows(steps)) * len(here.columns(steps))
 
 
 def _all_of(space: Space, centres: Sequence[int], stride: int) -> tuple[RowPlan, ...]:

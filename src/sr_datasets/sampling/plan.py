@@ -6,7 +6,7 @@ Positions are drawn on the LR grid and multiplied by the scale, so that LR and H
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sr_datasets.keys import digest_of
 
@@ -16,9 +16,8 @@ PLAN_FORMAT = "plan-1"
 """Part of every key: a change of the sampling rules changes this word, and with it every draw."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowPlan:
-    """One patch pair to be cut."""
+class RowPlan(NamedTuple):
+    """One patch pair to be cut; a tuple, since plans have very many."""
 
     number: int
     """Its number inside the pair, from 0."""

@@ -134,6 +134,13 @@ class Space:
         by_shot, shot_of = self._shot_places
         return by_shot[int(shot_of[centre])]
 
+    def bounds(self, centres: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the positions around each of some centre frames: ``(5, n)`` of top, left, tops, lefts and step."""
+        if self._shot_places is None:
+            return np.tile(_as_column(self._whole), len(centres))
+        by_shot, shot_of = self._shot_places
+        return np.concatenate([_as_column(here) for here in by_shot], axis=1)[:, shot_of[centres]]
+
     def _inside_margin(self, top: int, left: int, bottom: int, right: int) -> Places:
         """Return the positions inside a part of the LR frame, on the clip's grid, off the frame's margin."""
         height, width = self.clip.lr_size(self.patch.scale)
@@ -200,6 +207,10 @@ class Space:
             f"{self.clip.num_frames} frames, {int(analysis.cut.sum())} cuts, {int(analysis.duplicate.sum())} duplicates, "
             f"{black} black frames"
         )
+
+
+def _as_column(places: Places) -> npt.NDArray[np.int64]:
+    return np.array([[places.top], [places.left], [places.tops], [places.lefts], [places.step]], np.int64)
 
 
 class Looks:
