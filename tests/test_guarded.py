@@ -3,11 +3,13 @@
 import ctypes
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sr_datasets.errors import DecodeError, MissingExtraError, SrDataError
-from sr_datasets.guarded import Began, StuckError, run_guarded
+from sr_datasets.guarded import Began, StuckError, alive, run_guarded
 
 
 def work(task: str, began: Began) -> int:
@@ -54,3 +56,35 @@ def test_the_process_is_kept_also_after_an_error():
 def test_an_error_that_does_not_come_through_is_told_in_its_words():
     with pytest.raises(SrDataError, match="this needs the 'that' extra"):
         run_guarded(work, "extra", seconds=60)
+
+
+def decode(task: float, began: Began) -> str:
+    began("long")
+    for _ in range(16):
+        time.sleep(task)
+        alive()
+    return "done"
+
+
+def test_signs_of_life_carry_a_long_piece_past_the_limit_of_silence():
+    assert run_guarded(decode, 0.15, silent_seconds=1) == "done"
+    with pytest.raises(StuckError, match="long: nothing came of it for 1 s"):
+        run_guarded(decode, 3.0, silent_seconds=1)
+    with pytest.raises(StuckError, match="long: took longer than 1 s"):
+        run_guarded(decode, 0.15, seconds=1)
+
+
+def test_threads_take_turns_at_one_process_while_the_work_is_short():
+    run_guarded(work, "well", seconds=60)
+    with ThreadPoolExecutor(4) as threads:
+        answers = set(threads.map(lambda _: run_guarded(work, "well", seconds=60), range(40)))
+    assert len(answers) == 1
+
+
+def test_another_process_is_started_when_the_first_is_busy_for_long():
+    with ThreadPoolExecutor(2) as threads:
+        long = threads.submit(run_guarded, decode, 0.25)
+        time.sleep(0.5)
+        assert run_guarded(work, "well", seconds=60)
+        assert not long.done()
+        assert long.result() == "done"

@@ -10,10 +10,10 @@ from typing import Literal
 from sr_datasets.errors import DecodeError, ManifestError
 from sr_datasets.files import sha256_of
 from sr_datasets.ingest.matching import RAW_SUFFIXES, VIDEO_SUFFIXES
+from sr_datasets.ingest.probing import probe_safely, size_of_picture
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.rules import frame_bytes
-from sr_datasets.video import probe
 from sr_datasets.video.pictures import SUFFIXES as PICTURE_SUFFIXES
 from sr_datasets.yamlfile import YamlFile
 
@@ -130,18 +130,10 @@ def _items_of(folder: Path, pictures: Pictures, left_out: list[str]) -> Iterator
 
 
 def _are_frames(shots: Sequence[Path]) -> bool:
-    from PIL import Image
-
     if len(shots) < 2 or len({re.sub(r"\d+", "0", path.name) for path in shots}) > 1:
         return False
-    sizes = set()
-    for path in shots:
-        try:
-            with Image.open(path) as image:
-                sizes.add(image.size)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-            return False  # the probe says what is wrong with it
-    return len(sizes) == 1
+    sizes = {size_of_picture(path) for path in shots}
+    return len(sizes) == 1 and None not in sizes
 
 
 def _geometry_in_name(path: Path) -> dict[str, object]:
@@ -193,7 +185,7 @@ def _clip_id(path: Path, folder: Path, depth: int) -> str:
 
 def _entry(clip_id: str, item: _Item, folder: Path) -> list[str]:
     clip = Clip.model_validate({"id": clip_id, "media": item.media, **item.declared})
-    info = probe(item.path, clip=clip)
+    info = probe_safely(item.path, name=clip_id, clip=clip)
     where = item.path.relative_to(folder).as_posix() if item.path != folder else folder.resolve().name
     facts: dict[str, object] = {}
     if item.path.is_file():

@@ -361,7 +361,8 @@ class _Fetch:
                     raise
                 _forget_download(dest)
                 what = "broken or another one" if isinstance(error, OtherClipError) else "broken"
-                reasons.append(f"{name}: {got.url} gave a file that is {what}, so it is not kept: {error}")
+                why = str(error).removeprefix(f"{name}: ")
+                reasons.append(f"{name}: {got.url} gave a file that is {what}, so it is not kept: {why}")
                 left = tuple(url for url in facts.mirrors if url != got.url)
                 if not left:
                     kind = type(error) if len(reasons) == 1 else FetchError

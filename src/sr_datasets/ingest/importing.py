@@ -1,6 +1,5 @@
 """Clips that a person brings."""
 
-import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from sr_datasets.errors import HashMismatchError, SrDataError, StoreError
 from sr_datasets.fetch import archive as archives
 from sr_datasets.files import Digests, disk_errors, human_bytes, iter_chunks, remove, require_space, sync_file
 from sr_datasets.ingest.matching import VIDEO_SUFFIXES, Match, match_files, unlisted_id
+from sr_datasets.ingest.probing import pixels_sha256, probe_safely, scan_safely
 from sr_datasets.ingest.settling import (
     CHECKSUMS,
     clips_text,
@@ -24,9 +24,7 @@ from sr_datasets.ingest.settling import (
 from sr_datasets.manifest import Clip, RemoteFile, Source, VideoInfo
 from sr_datasets.progress import Progress
 from sr_datasets.store import ClipRecord, Proof, Store
-from sr_datasets.video import open_clip, probe
 from sr_datasets.video.pictures import frame_paths
-from sr_datasets.video.scan import with_scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +191,7 @@ class _Import:
                         f"{name}: {path} has {size} bytes, the manifest says {clip.size_bytes}. It is another file "
                         "or was cut: bring the published one."
                     )
-            info = probe(path, clip=clip)
+            info = probe_safely(path, name=name, clip=clip)
             partial_of = self._check_facts(clip, path, info)
             files = frame_paths(path) if path.is_dir() else [path]
             digests = self._hash_all(name, files, clip)
@@ -214,7 +212,7 @@ class _Import:
                     f"{name}: {path} has the bytes of {twin.source}/{twin.clip}, which is here: not taken twice"
                 )
                 return twin, False
-            info = with_scan(path, info, clip=clip)
+            info = scan_safely(path, info, name=name, clip=clip)
             incoming = self._bring(clip, path, files, hashes)
             record = settle(
                 self.source, clip, incoming, self.store, hashes, origin="imported", proof=proof,
@@ -322,7 +320,7 @@ class _Import:
         name = f"{self.source.id}/{clip.id}"
         wrong = wrong_checksum(clip, digests) if clip.media != "frames" else None
         if clip.media == "image" and clip.pixels_sha256:
-            found = _pixels_sha256(path, info, clip)
+            found = pixels_sha256(path, info, name=name, clip=clip)
             if found == clip.pixels_sha256:
                 return "pixels-sha256"
             evidence = clip.evidence_of("pixels_sha256")
@@ -386,13 +384,3 @@ def _copy(file: Path, place: Path) -> str:
             out.write(piece)
     sync_file(place)
     return digests.hexdigest("sha256")
-
-
-def _pixels_sha256(path: Path, info: VideoInfo, clip: Clip) -> str:
-    """Return the SHA-256 of a picture's samples: rows from the top, R, G, B interleaved."""
-    import numpy as np
-
-    with open_clip(path, info, clip=clip) as reader:
-        planes = reader.frame_at(0).planes
-    rgb = planes if len(planes) == 3 else planes * 3
-    return hashlib.sha256(np.stack(rgb, axis=-1).tobytes()).hexdigest()

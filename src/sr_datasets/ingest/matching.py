@@ -15,6 +15,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import urlsplit
 
 from sr_datasets.errors import StoreError
+from sr_datasets.ingest.probing import size_of_picture
 from sr_datasets.manifest import Clip, RemoteFile, Source
 from sr_datasets.video.pictures import SUFFIXES as PICTURE_SUFFIXES
 
@@ -234,23 +235,13 @@ def _misfit(clip: Clip, found: _Found) -> str | None:
             first = min(pictures)
         else:
             first = found.path
-        size = _picture_size(first)
+        size = size_of_picture(first)
         if size is not None and size != (clip.width, clip.height):
             return (
                 f"{found.path} is {size[0]}x{size[1]}, the manifest says {clip.width}x{clip.height}. Bring the "
                 "original, not an LR or resized copy."
             )
     return None
-
-
-def _picture_size(path: Path) -> tuple[int, int] | None:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None  # the probe says what is wrong with it
 
 
 def _take_unlisted(source: Source, files: list[_Found], matches: Matches, used: set[Path]) -> None:

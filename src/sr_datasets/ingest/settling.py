@@ -8,10 +8,10 @@ from typing import Literal
 from sr_datasets.errors import FetchError, HashMismatchError, SrDataError
 from sr_datasets.fetch import archive as archives
 from sr_datasets.files import Digests, disk_errors, iter_chunks, move_into_place, remove, remove_inside
+from sr_datasets.ingest.probing import probe_safely
 from sr_datasets.manifest import Clip, FileFacts, Source, Status, VideoInfo
 from sr_datasets.progress import Progress
 from sr_datasets.store import ArchiveRecord, ClipRecord, Proof, Store, digest_of
-from sr_datasets.video import probe
 from sr_datasets.video.pictures import frame_paths
 
 CHECKSUMS: tuple[Literal["sha256", "sha1", "md5"], ...] = ("sha256", "sha1", "md5")
@@ -130,7 +130,7 @@ def settle(
     """
     name = f"{source.id}/{clip.id}"
     if info is None:
-        info = probe(incoming, clip=clip)
+        info = probe_safely(incoming, name=name, clip=clip)
         own_proof = proof in CHECKSUMS and clip.archive is None
         for wrong, firm in wrong_facts(clip, info):
             if firm and not own_proof:

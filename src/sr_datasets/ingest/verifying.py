@@ -8,11 +8,11 @@ from sr_datasets.catalog import Selected
 from sr_datasets.errors import DecodeError, FetchError, ManifestError, SelectionError, SrDataError, StoreError
 from sr_datasets.fetch.failures import PATIENT, Patience
 from sr_datasets.ingest.fetching import FetchReport, fetch_clips
+from sr_datasets.ingest.probing import probe_safely, read_last_frame
 from sr_datasets.manifest import Clip
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.rules import SELECTION, fitting
 from sr_datasets.store import ClipRecord, Store, how_to_repair
-from sr_datasets.video import open_clip, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +131,18 @@ def _selected(source_id: str, clip_id: str) -> Selected:
 
 def _structure_problems(store: Store, record: ClipRecord) -> list[str]:
     """Return what is wrong with the inside of a clip whose bytes are those that were brought in."""
-    info, path = record.info, store.path_of(record)
+    info, path, name = record.info, store.path_of(record), f"{record.source}/{record.clip}"
     try:
         clip = _selected(record.source, record.clip).clip
     except SrDataError:
         clip = Clip(id=record.clip, media=info.media)  # the manifest is gone or was changed
     try:
         if info.container == "y4m":
-            found = probe(path, clip=clip)
+            found = probe_safely(path, name=name, clip=clip)
             if found.num_frames != info.num_frames:
                 return [f"{path} holds {found.num_frames} frames, its record says {info.num_frames}"]
         elif info.media != "raw" or (clip.width, clip.height) == (info.width, info.height):
-            with open_clip(path, info, clip=clip) as reader:
-                reader.frame_at(info.num_frames - 1)
+            read_last_frame(path, info, name=name, clip=clip)
     except DecodeError as error:
         return [str(error).rstrip(".")]
     return []

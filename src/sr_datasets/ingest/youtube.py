@@ -30,12 +30,12 @@ from sr_datasets.fetch.youtube.resolver import Resolver
 from sr_datasets.fetch.youtube.tfrecord import iter_records
 from sr_datasets.fetch.youtube.vocabulary import find_label, read_vocabulary
 from sr_datasets.files import disk_errors, human_bytes, sha256_of
+from sr_datasets.ingest.probing import probe_safely
 from sr_datasets.ingest.settling import settle
 from sr_datasets.manifest import Clip, FileFacts, Source
 from sr_datasets.progress import Progress
 from sr_datasets.store import ClipRecord, Store
 from sr_datasets.terms import require_acceptance
-from sr_datasets.video import probe
 
 OPEN_LICENSE = "youtube-cc-by"
 """Key of the licence, in the manifests, of a video whose metadata claims a Creative Commons licence."""
@@ -497,7 +497,7 @@ class _Run:
 
     def _settle(self, piece: Piece, entry: Entry, outcome: Outcome, path: Path) -> Entry:
         try:
-            info = probe(path)
+            info = probe_safely(path, name=f"{self.source.id}/{piece.clip_id}")
         except DecodeError as error:
             path.unlink()
             return replace(entry, status="failed", reason=f"what came cannot be read as video: {error}")

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from sr_datasets.errors import DecodeError
+from sr_datasets.guarded import alive
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.video.base import ClipReader, Frame, Plane, tick_of
 from sr_datasets.video.formats import find_format
@@ -166,6 +167,7 @@ class PictureReader(ClipReader):
 
 
 def _read_head(path: Path) -> _Head:
+    alive()
     try:
         with path.open("rb") as file:
             start = file.read(26)
@@ -202,6 +204,7 @@ def _is_wide_png(start: bytes) -> bool:
 
 
 def _load(path: Path) -> tuple[Plane, ...]:
+    alive()
     try:
         with path.open("rb") as file:
             start = file.read(26)
@@ -265,6 +268,15 @@ def _turned(plane: Plane, turn: Image.Transpose) -> Plane:
         case Image.Transpose.ROTATE_270:
             turned = plane.T[:, ::-1]
     return np.ascontiguousarray(turned)
+
+
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """Return width and height as a picture's header has them, not turned; None for what is none of the kinds that are read."""
+    try:
+        with Image.open(path, formats=list(_CODECS)) as image:
+            return image.size
+    except _PILLOW_ERRORS:
+        return None
 
 
 def icc_profile(path: Path) -> bytes | None:

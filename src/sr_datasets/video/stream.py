@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from sr_datasets.errors import DecodeError
+from sr_datasets.guarded import alive
 from sr_datasets.video.whole import check_whole
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
@@ -107,7 +108,9 @@ class VideoFile:
             DecodeError: The container is damaged.
         """
         with av_errors(self.path, "cannot be read on"):
-            yield from self.container.demux(self.stream)
+            for packet in self.container.demux(self.stream):
+                alive()
+                yield packet
 
     def decode(
         self, packets: Iterator[Packet] | None = None, *, needed: Container[int] | None = None
