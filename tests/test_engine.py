@@ -47,6 +47,16 @@ def test_a_worker_that_is_killed_is_told_with_the_next_step():
         list(run_tasks(die, range(6), workers=2))
 
 
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text("from sr_datasets.engine import run_tasks\nlist(run_tasks(abs, [1, 2], workers=2))\n")
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert (
+        "mine.py, so what it runs belongs below `if __name__ == '__main__':`" in ended.stderr.splitlines()[-1]
+    )
+
+
 def test_no_workers_is_a_wrong_argument():
     with pytest.raises(ValueError, match="workers is 0"):
         list(run_tasks(square, [1], workers=0))

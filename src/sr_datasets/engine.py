@@ -2,6 +2,7 @@
 
 import multiprocessing
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -75,7 +76,7 @@ def run_tasks(
         except BrokenProcessPool as error:
             raise BuildError(
                 "a worker process died, most likely killed for want of memory. What was finished is kept: "
-                "run the same command again, with fewer --workers."
+                f"run the same command again, with fewer --workers.{_of_scripts()}"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -85,6 +86,15 @@ def _ended(running: dict[Future[_Result], _Task]) -> Iterator[tuple[_Task, _Resu
     done, _ = wait(running, return_when=FIRST_COMPLETED)
     for future in done:
         yield running.pop(future), future.result()
+
+
+def _of_scripts() -> str:
+    """Return what else ends workers, where they import a script of the user's; commands have a guard of their own."""
+    main = sys.modules["__main__"]
+    script = getattr(main, "__file__", None) or ""
+    if not script.endswith(".py") or getattr(main, "__spec__", None) is not None:
+        return ""
+    return f" If workers die at once: they import {script}, so what it runs belongs below `if __name__ == '__main__':`."
 
 
 def _run_on_ray(
