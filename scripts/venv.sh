@@ -14,10 +14,11 @@ python_for_venv() {
     return 1
 }
 
-# install_extras EXTRAS: makes sure that .venv holds this checkout with these extras (comma-separated).
+# install_extras EXTRAS: makes sure that .venv holds this checkout with these extras (comma-separated), of the versions and
+# with the hashes of scripts/locked.
 install_extras() {
-    local stamp=.venv/installed-$1 python wanted
-    wanted=$(cat pyproject.toml scripts/constraints.txt)
+    local stamp=.venv/installed-$1 list=scripts/locked/${1//,/-}.txt python wanted
+    wanted=$(cat pyproject.toml scripts/locked/{build,torch-cpu,cuda}.txt "$list" | cksum)
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         return
     fi
@@ -27,8 +28,23 @@ install_extras() {
         "$python" -m venv --clear .venv
     fi
     echo "Installing sr-datasets[$1] into .venv (a minute or two)" >&2
-    # -I: a pip or PYTHONPATH setting of the user's must not leak into the environment that we test.
-    .venv/bin/python -I -m pip install --quiet --disable-pip-version-check \
-        --constraint scripts/constraints.txt --editable ".[$1]"
+    # What builds comes first, so that nothing is built with what no hash vouches for.
+    install_locked scripts/locked/build.txt
+    install_locked scripts/locked/torch-cpu.txt 2>/dev/null || true # where pip finds no such file, the list has another
+    install_locked "$list"
+    # Of PyTorch's builds only that for CUDA needs NVIDIA's libraries: several GB.
+    if grep -qi '^Requires-Dist: nvidia' .venv/lib/python*/site-packages/torch-*.dist-info/METADATA; then
+        install_locked scripts/locked/cuda.txt
+    fi
+    pip_install --no-deps --editable .
     printf '%s' "$wanted" >"$stamp"
+}
+
+install_locked() {
+    pip_install --require-hashes --no-deps --requirement "$1"
+}
+
+pip_install() {
+    # -I: a pip or PYTHONPATH setting of the user's must not leak into the environment that we test.
+    .venv/bin/python -I -m pip install --quiet --disable-pip-version-check --no-build-isolation "$@"
 }
