@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sr_datasets.draws import KeyedDraws, below_each, first_words, to_normals, to_uniforms
@@ -75,6 +75,7 @@ def test_normal_variates_have_the_moments_and_the_tails_of_the_normal_distributi
     assert abs(np.corrcoef(variates[:-1], variates[1:])[0, 1]) < 5 / np.sqrt(200_000)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 2**63 - 1), st.text(max_size=9))
 def test_streams_that_are_drawn_at_once_are_those_of_keyed_draws(count: int, seed: int, name: str) -> None:
     digests = digests_of_numbers(("plan-1", seed, name), count, ("sample",))
@@ -85,6 +86,7 @@ def test_streams_that_are_drawn_at_once_are_those_of_keyed_draws(count: int, see
         assert words == draws.raws_at(0, 4).tolist()
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

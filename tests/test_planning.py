@@ -72,7 +72,7 @@ def rows_one_by_one(space: Space, *, count: int, seed: int, spacing: Spacing) ->
     return rows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     size=st.tuples(st.integers(8, 60), st.integers(8, 60), st.integers(1, 9)),
     window=st.sampled_from([1, 3]),
@@ -147,7 +147,7 @@ infos = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     sampling=samplings,
     color=st.sampled_from(["y", "rgb", "yuv420"]),

@@ -232,8 +232,13 @@ def sources_of(clips: Iterable[Selected]) -> list[Source]:
 def imported_clips(records: Iterable[ClipRecord]) -> dict[str, list[Clip]]:
     """Return the clips of records by source, as ``select`` takes those that no manifest lists."""
     clips: dict[str, list[Clip]] = defaultdict(list)
+    kinds: dict[tuple[str, str | None], Clip] = {}
     for record in records:
-        clips[record.source].append(Clip(id=record.clip, media=record.info.media, license=record.license))
+        kind = (record.info.media, record.license)
+        if kind not in kinds:
+            kinds[kind] = Clip(id=record.clip, media=record.info.media, license=record.license)
+        # Their ids are those of records, which were checked: making millions of clips afresh takes minutes.
+        clips[record.source].append(kinds[kind].model_copy(update={"id": record.clip}))
     return clips
 
 
@@ -354,9 +359,10 @@ def select(
     """
     chosen: dict[str, Selected] = {}
     wrong = []
+    lookup = _Lookup(imported or {})
     for pattern in patterns:
         try:
-            for selected in _matches(pattern, imported or {}):
+            for selected in _matches(pattern, lookup):
                 chosen.setdefault(selected.id, selected)
         except SelectionError as error:
             wrong.append(str(error))
@@ -365,14 +371,29 @@ def select(
     return list(chosen.values())
 
 
-def _matches(pattern: str, imported: Mapping[str, Iterable[Clip]]) -> list[Selected]:
+class _Lookup:
+    """Sources and their clips by id, each looked up once: a list of clips may name millions of one source."""
+
+    def __init__(self, imported: Mapping[str, Iterable[Clip]]) -> None:
+        self._imported = imported
+        self._known: dict[str, tuple[Source, dict[str, Clip]]] = {}
+
+    def of(self, source_id: str) -> tuple[Source, dict[str, Clip]]:
+        if source_id not in self._known:
+            source = find_source(source_id)
+            self._known[source_id] = source, _clips_of(source, self._imported.get(source.id, ()))
+        return self._known[source_id]
+
+
+def _matches(pattern: str, lookup: _Lookup) -> list[Selected]:
     parts = SELECTION.fullmatch(pattern)
     if parts is None:
         raise SelectionError(
             f"'{pattern}' is not a selection. Write SOURCE, SOURCE/CLIP, SOURCE/*PART* or SOURCE:GROUP."
         )
-    source = find_source(parts["source"])
-    clips = _clips_of(source, imported.get(source.id, ()))
+    source, clips = lookup.of(parts["source"])
+    if parts["clip"] in clips:
+        return [Selected(source, clips[parts["clip"]])]
     if parts["group"] is not None:
         if parts["group"] not in source.groups:
             raise SelectionError(

@@ -11,25 +11,25 @@ def digest_of(*parts: str | int) -> bytes:
     Each part counts as its UTF-8 text (numbers in decimal) behind its length in bytes as a
     little-endian 64-bit number.
     """
-    return hashlib.sha256(_joined(*parts)).digest()
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(_framed(part))
+    return digest.digest()
 
 
 def digests_of_numbers(before: Sequence[str | int], count: int, after: Sequence[str | int]) -> list[bytes]:
     """Return ``digest_of(*before, number, *after)`` for each number from 0 to ``count - 1``."""
-    head = _joined(*before)
+    head = b"".join(map(_framed, before))
     return [hashlib.sha256(head + tail).digest() for tail in _tails(count, tuple(after))]
 
 
-def _joined(*parts: str | int) -> bytes:
-    found = b""
-    for part in parts:
-        text = str(part).encode()
-        found += len(text).to_bytes(8, "little") + text
-    return found
+def _framed(part: str | int) -> bytes:
+    text = str(part).encode()
+    return len(text).to_bytes(8, "little") + text
 
 
 @lru_cache(maxsize=4)
 def _tails(count: int, after: tuple[str | int, ...]) -> tuple[bytes, ...]:
     """Return what stands behind the first parts; the rows of all clips of a plan share it."""
-    end = _joined(*after)
-    return tuple(_joined(number) + end for number in range(count))
+    end = b"".join(map(_framed, after))
+    return tuple(_framed(number) + end for number in range(count))

@@ -1,6 +1,10 @@
 """The base of every pydantic model: frozen, strict about unknown keys, documented by docstrings."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
@@ -15,14 +19,18 @@ class Model(BaseModel):
 def _to_fraction(value: object) -> Fraction:
     if isinstance(value, Fraction):
         return value
-    if isinstance(value, int | str) and not isinstance(value, bool):
-        try:
-            rate = Fraction(value)
-        except (ValueError, ZeroDivisionError):
-            rate = Fraction(0)
-        if rate > 0:
-            return rate
+    if isinstance(value, int | str) and not isinstance(value, bool) and (rate := _rate(value)) > 0:
+        return rate
     raise ValueError("must be a whole number or an exact ratio such as 30000/1001")
+
+
+@lru_cache(maxsize=1024)
+def _rate(value: int | str) -> Fraction:
+    """Return the ratio, 0 for none; clips by the million share few."""
+    try:
+        return Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        return Fraction(0)
 
 
 Rate = Annotated[
@@ -32,3 +40,15 @@ Rate = Annotated[
     WithJsonSchema({"type": ["integer", "string"], "pattern": r"^\d+(/\d+)?$"}),
 ]
 """Frames per second as an exact ratio; text such as ``30000/1001``."""
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Make many objects that stay, without the collector looking through all of them again and again meanwhile."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()

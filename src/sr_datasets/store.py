@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,8 +13,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from sr_datasets.errors import StoreError
 from sr_datasets.files import disk_errors, locked, sha256_of, write_atomic
-from sr_datasets.manifest import ClipId, HexSha256, SourceId, VideoInfo
-from sr_datasets.models import Model
+from sr_datasets.manifest import ClipId, ColorTags, HexSha256, SourceId, VideoInfo
+from sr_datasets.models import Model, without_collecting
 
 LOCK_NAME = "sr-data.lock"
 
@@ -140,11 +140,99 @@ def read_lock(path: Path) -> dict[str, ClipRecord]:
         StoreError: There is none, or it is not of this version.
     """
     try:
-        return _Lock.model_validate_json(path.read_bytes()).clips
+        return _clips_of(path)
     except OSError as error:
         raise StoreError(f"the lock file {path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise StoreError(f"{_not_a_lock(path, error)} Restore it from a copy.") from error
+
+
+_HEAD = b'{\n "format": 1,\n "clips": {\n'
+_TAIL = b"\n }\n}\n"
+_BETWEEN = b',\n  "'
+"""What stands between two records as ``Store`` writes them: nothing in a record is indented so little."""
+_PIECE_BYTES = 4 << 20
+
+
+def _clips_of(path: Path) -> dict[str, ClipRecord]:
+    """Return the records of a lock file by ``source/clip``.
+
+    What ``Store`` wrote is read a piece at a time, and what records have in common is kept once: a file of millions of
+    clips has several GB. Any other file is read at once.
+
+    Raises:
+        OSError: It cannot be read.
+        ValidationError: It is not of this version.
+    """
+    clips: dict[str, ClipRecord] = {}
+    common = _Common()
+    try:
+        with without_collecting():
+            for piece in _pieces(path):
+                found = _Lock.model_validate_json(b'{"format": 1, "clips": {' + piece + b"}}").clips
+                for name, record in found.items():
+                    common.share(record)
+                    clips[name] = record
+    except (_OtherwiseError, ValidationError):
+        return _Lock.model_validate_json(path.read_bytes()).clips
+    return clips
+
+
+class _OtherwiseError(Exception):
+    """A lock file is not as ``Store`` writes it; it may still be one."""
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Yield the records of a lock file, whole ones, some MB at a time."""
+    with path.open("rb") as file:
+        if file.read(len(_HEAD)) != _HEAD:
+            raise _OtherwiseError
+        rest = b""
+        while block := file.read(_PIECE_BYTES):
+            rest += block
+            if (cut := rest.rfind(_BETWEEN)) > 0:
+                yield rest[:cut]
+                rest = rest[cut + 1 :]
+    if not rest.endswith(_TAIL):
+        raise _OtherwiseError
+    yield rest.removesuffix(_TAIL)
+
+
+class _Common:
+    """Keeps what many records have in common once."""
+
+    def __init__(self) -> None:
+        self._infos: dict[VideoInfo, VideoInfo] = {}
+        self._colors: dict[ColorTags, ColorTags] = {}
+        self._texts: dict[str, str] = {}
+        self._given: dict[frozenset[str], set[str]] = {}
+
+    def share(self, record: ClipRecord) -> None:
+        """Let equal parts of a record be the same objects as those of others."""
+        info = self._infos.setdefault(record.info, record.info)
+        if info is record.info:
+            info.__dict__["color"] = self._colors.setdefault(info.color, info.color)
+            self._share_names(info)
+            self._share_texts(info, ("container", "codec", "pixel_format"))
+        record.__dict__["info"] = info
+        self._share_names(record)
+        self._share_texts(record, ("source", "proof"))
+        for file in record.files:
+            self._share_names(file)
+            if file.path == record.path:
+                file.__dict__["path"] = record.path
+            if file.sha256 == record.sha256:
+                file.__dict__["sha256"] = record.sha256
+
+    def _share_texts(self, model: Model, names: Sequence[str]) -> None:
+        fields = model.__dict__
+        for name in names:
+            fields[name] = self._texts.setdefault(fields[name], fields[name])
+
+    def _share_names(self, model: Model) -> None:
+        given = model.model_fields_set
+        shared = self._given.setdefault(frozenset(given), given)
+        object.__setattr__(model, "__pydantic_fields_set__", shared)
 
 
 def _not_a_lock(path: Path, error: ValidationError) -> str:
@@ -328,7 +416,7 @@ class Store:
         try:
             state = _state(path)
             if self._seen is None or self._seen[0] != state:
-                self._seen = state, _Lock.model_validate_json(path.read_bytes()).clips
+                self._seen = state, _clips_of(path)
         except FileNotFoundError:
             return {}
         except ValidationError as error:

@@ -18,6 +18,7 @@ from sr_datasets.errors import BuildError, DecodeError, StoreError, nearest_name
 from sr_datasets.facts import facts_of, judge, parse_where
 from sr_datasets.fetch.youtube.names import piece_of
 from sr_datasets.manifest import Clip, VideoInfo
+from sr_datasets.models import without_collecting
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import ClipFilter, Recipe
 from sr_datasets.sampling import deal, deal_together, keyed_order, shares
@@ -79,7 +80,8 @@ def choose_pairs(
                 progress,
             )
         )
-    chosen, skipped = _candidates(recipe, store)
+    with without_collecting():
+        chosen, skipped = _candidates(recipe, store)
     if recipe.order == "keyed":
         chosen = keyed_order(chosen, lambda item: (item[1].source, item[1].clip), seed=recipe.seed)
     if recipe.drop_duplicates:
@@ -205,17 +207,17 @@ def _candidates(recipe: Recipe, store: Store) -> tuple[list[tuple[Clip, ClipReco
     imported = catalog.imported_clips(records.values())
     for selected in catalog.select(recipe.clips, imported=imported):
         here = records.get((selected.source.id, selected.clip.id))
-        known = facts_of(selected.source, selected.clip, info=here.info if here else None)
+
+        fits: bool | None = True
+        if conditions:
+            known = facts_of(selected.source, selected.clip, info=here.info if here else None)
+            fits = judge(conditions, known)
         if here is not None:
-            if _fits(recipe.where, here.info) and judge(conditions, known):
+            if _fits(recipe.where, here.info) and fits:
                 chosen.append((selected.clip, here))
             else:
                 skipped.append(_skipped(here, f"does not fit{_filter_text(recipe.where)}"))
-        elif (
-            not recipe.present_only
-            and _may_fit(recipe.where, selected.clip)
-            and judge(conditions, known) is not False
-        ):
+        elif not recipe.present_only and _may_fit(recipe.where, selected.clip) and fits is not False:
             missing.append(selected.id)
     if missing:
         raise StoreError(

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from sr_datasets.card.facts import CardFacts
-from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, INDEX_SCHEMA, SET_NAME, SetInfo, set_json
+from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, INDEX_SCHEMA, SET_NAME, SetInfo, set_json_pieces
 
 _PARQUET = "application/x-parquet"
 
@@ -119,10 +119,13 @@ def _description(facts: CardFacts) -> str:
 
 
 def _distribution(info: SetInfo, readme: bytes) -> list[dict[str, Any]]:
-    description = set_json(info)
+    size, digest = 0, hashlib.sha256()
+    for piece in set_json_pieces(info):
+        size += len(piece)
+        digest.update(piece)
     files = [
         (INDEX_NAME, _PARQUET, info.index.size_bytes, info.index.sha256),
-        (SET_NAME, "application/json", len(description), hashlib.sha256(description).hexdigest()),
+        (SET_NAME, "application/json", size, digest.hexdigest()),
         ("README.md", "text/markdown", len(readme), hashlib.sha256(readme).hexdigest()),
         *((f"{DATA_DIR}/{shard.name}", _PARQUET, shard.size_bytes, shard.sha256) for shard in info.shards),
     ]
@@ -132,11 +135,11 @@ def _distribution(info: SetInfo, readme: bytes) -> list[dict[str, Any]]:
             "@id": name,
             "name": name,
             "contentUrl": name,
-            "contentSize": f"{size} B",
+            "contentSize": f"{size_bytes} B",
             "encodingFormat": kind,
-            "sha256": digest,
+            "sha256": sha256,
         }
-        for name, kind, size, digest in files
+        for name, kind, size_bytes, sha256 in files
     ]
 
 

@@ -79,20 +79,8 @@ def gather(set_dir: Path, info: SetInfo) -> CardFacts:
     Raises:
         ShardError: The index cannot be read.
     """
-    try:
-        table = pq.read_table(set_dir / INDEX_NAME, columns=["source", *SHAPE_COLUMNS], use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise ShardError(f"{set_dir / INDEX_NAME} cannot be read: {error}. Build the set again.") from error
-    rows = {
-        line["source"]: line["source_count"]
-        for line in table.group_by("source", use_threads=False).aggregate([("source", "count")]).to_pylist()
-    }
-    kinds = (
-        table.group_by(list(SHAPE_COLUMNS), use_threads=False).aggregate([("source", "count")]).to_pylist()
-    )
-    shapes = [
-        {**{name: kind[name] for name in SHAPE_COLUMNS}, "rows": kind["source_count"]} for kind in kinds
-    ]
+    rows, kinds = _counts(set_dir / INDEX_NAME)
+    shapes = [{**dict(zip(SHAPE_COLUMNS, kind, strict=True)), "rows": count} for kind, count in kinds.items()]
     names = [(clip.source, clip.clip) for clip in info.inputs]
     names += [(clip.lr.source, clip.lr.clip) for clip in info.inputs if clip.lr is not None]
     licenses = licenses_of(names)
@@ -101,7 +89,7 @@ def gather(set_dir: Path, info: SetInfo) -> CardFacts:
         info=info,
         splits=tuple(_split(info, name, pairs[name]) for name in sorted({*info.splits, *pairs})),
         sources=tuple(
-            _source(source, names, licenses, rows.get(source, 0))
+            _source(source, names, licenses, rows[source])
             for source in dict.fromkeys(source for source, _ in names)
         ),
         shapes=tuple(
@@ -109,6 +97,24 @@ def gather(set_dir: Path, info: SetInfo) -> CardFacts:
         ),
         obligations=tuple(obligations(licenses)),
     )
+
+
+def _counts(path: Path) -> tuple[Counter[str], Counter[tuple[Any, ...]]]:
+    """Return the rows of each source, and of each shape; the index is read a piece at a time."""
+    rows: Counter[str] = Counter()
+    kinds: Counter[tuple[Any, ...]] = Counter()
+    columns = ["source", *SHAPE_COLUMNS]
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=columns, use_threads=False)
+                found = table.group_by(columns, use_threads=False).aggregate([([], "count_all")])
+                for line in found.to_pylist():
+                    rows[line["source"]] += line["count_all"]
+                    kinds[tuple(line[name] for name in SHAPE_COLUMNS)] += line["count_all"]
+    except (OSError, pa.ArrowException) as error:
+        raise ShardError(f"{path} cannot be read: {error}. Build the set again.") from error
+    return rows, kinds
 
 
 def _split(info: SetInfo, name: str, pairs: int) -> SplitCard:
@@ -122,12 +128,17 @@ def _split(info: SetInfo, name: str, pairs: int) -> SplitCard:
     )
 
 
+def _with_counts(licenses: Sequence[License]) -> tuple[tuple[License, int], ...]:
+    """Return one licence of each name, and how many are equal to it."""
+    counts = Counter(licenses)
+    return tuple((license, counts[license]) for license in {one.name: one for one in licenses}.values())
+
+
 def _source(
     source_id: str, names: Sequence[tuple[str, str]], licenses: Sequence[License], rows: int
 ) -> SourceCard:
     own = [license for (source, _), license in zip(names, licenses, strict=True) if source == source_id]
-    counts = {license.name: sum(other == license for other in own) for license in own}
-    distinct = tuple((license, counts[license.name]) for license in {one.name: one for one in own}.values())
+    distinct = _with_counts(own)
     try:
         known: Any = catalog.find_source(source_id)
     except SrDataError:

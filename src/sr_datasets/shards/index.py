@@ -61,7 +61,7 @@ def load_index(path: Path, split: str | None) -> RowIndex:
 
 
 def _of_set(set_dir: Path, split: str | None) -> RowIndex:
-    info = read_set(set_dir)
+    info = read_set(set_dir, inputs=False)
     ours = [shard for shard in info.shards if shard.rows and split in (None, shard.split)]
     if not info.splits if split is None else split not in info.splits:
         raise ShardError(_no_such_split(set_dir, split, info.splits))

@@ -109,15 +109,19 @@ class RemoteSet:
     def _open(self) -> None:
         self.folder = self._mirror()
         """A local folder with the set's ``sr-data.json`` and ``index.parquet``; it has no shards."""
-        self.info: SetInfo = read_set(self.folder)
-        """What ``sr-data.json`` says."""
-        self._infos = {shard.name: shard for shard in self.info.shards}
+        self._shards_said = read_set(self.folder, inputs=False).shards
+        self._infos = {shard.name: shard for shard in self._shards_said}
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._shards: dict[str, RemoteShard] = {}
         self._held: OrderedDict[tuple[str, int], int] = OrderedDict()
         self.cache = PieceCache(self._cache_dir / "pieces", self._cache_bytes)
         """Row groups and footers on the disk."""
+
+    @property
+    def info(self) -> SetInfo:
+        """What ``sr-data.json`` says; it is read when it is asked for, since of millions of clips it is long."""
+        return read_set(self.folder)
 
     def _mirror(self) -> Path:
         known = self._cache_dir / "sets" / self._digest
@@ -138,7 +142,7 @@ class RemoteSet:
         self._digest = digest
         folder = self._cache_dir / "sets" / digest
         _keep(folder / SET_NAME, text)
-        expected = read_set(folder).index
+        expected = read_set(folder, inputs=False).index
         index = folder / INDEX_NAME
         if not index.is_file() or sha256_of(index) != expected.sha256:
             found = self.place.read(INDEX_NAME)
@@ -263,7 +267,7 @@ class RemoteSet:
     def verify(self) -> list[str]:
         """Read every shard whole and return a sentence for each that is not what ``sr-data.json`` names."""
         problems = []
-        for shard in self.info.shards:
+        for shard in self._shards_said:
             digest, size = hashlib.sha256(), 0
             name = f"{DATA_DIR}/{shard.name}"
             try:
@@ -283,7 +287,7 @@ class RemoteSet:
     def wrong_sizes(self) -> list[str]:
         """Return a sentence for each shard that is missing or has another size than ``sr-data.json`` names."""
         problems = []
-        for shard in self.info.shards:
+        for shard in self._shards_said:
             name = f"{DATA_DIR}/{shard.name}"
             found = self.place.size_of(name)
             if found is None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import Field, ValidationError, model_validator
 
 from sr_datasets.errors import ShardError
-from sr_datasets.files import atomic_path, sha256_of, write_atomic
+from sr_datasets.files import atomic_path, sha256_of
 from sr_datasets.models import Model
 from sr_datasets.shards.schema import BULKY_COLUMNS, FORMAT_VERSION, SCHEMA, set_digest, with_later_columns
 
@@ -317,15 +317,55 @@ def describe_set(
 
 def write_set_json(set_dir: Path, info: SetInfo) -> None:
     """Write ``sr-data.json``, last of all: a folder that has it is a finished set."""
-    write_atomic(set_dir / SET_NAME, set_json(info))
+    with atomic_path(set_dir / SET_NAME) as partial, partial.open("wb") as file:
+        for piece in set_json_pieces(info):
+            file.write(piece)
 
 
 def set_json(info: SetInfo) -> bytes:
     """Return the content of ``sr-data.json``."""
-    fields = info.model_dump(mode="json") | {_OWN_SHA256: _NO_SHA256}
+    return b"".join(set_json_pieces(info))
+
+
+def set_json_pieces(info: SetInfo) -> Iterator[bytes]:
+    """Yield the content of ``sr-data.json`` in pieces: of a set of millions of clips it has more than a GB."""
+    fields = info.model_copy(update={"inputs": ()}).model_dump(mode="json") | {_OWN_SHA256: _NO_SHA256}
     text = (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode()
-    digest = hashlib.sha256(text).hexdigest().encode()
-    return digest.join(text.rsplit(_NO_SHA256.encode(), 1))
+    # The name of a field of the file itself: nothing else stands behind one space.
+    before, after = text.split(_NO_INPUTS, 1)
+    digest = hashlib.sha256(before)
+    for piece in _json_of_inputs(info.inputs):
+        digest.update(piece)
+    digest.update(after)
+    yield before
+    yield from _json_of_inputs(info.inputs)
+    yield digest.hexdigest().encode().join(after.rsplit(_NO_SHA256.encode(), 1))
+
+
+_NO_INPUTS = b'\n "inputs": []'
+_INPUTS = b'\n "inputs": [\n'
+_END_OF_LIST = b"\n ]"
+_INPUTS_AT_ONCE = 10_000
+
+
+def _json_of_inputs(inputs: Sequence[InputInfo]) -> Iterator[bytes]:
+    """Yield the field ``inputs`` as ``json.dumps`` writes it there."""
+    if not inputs:
+        yield _NO_INPUTS
+        return
+    text = json.encoder.encode_basestring
+    for start in range(0, len(inputs), _INPUTS_AT_ONCE):
+        said = []
+        for clip in inputs[start : start + _INPUTS_AT_ONCE]:
+            lr = "null"
+            if clip.lr is not None:
+                lr = json.dumps(clip.lr.model_dump(), indent=1, ensure_ascii=False).replace("\n", "\n   ")
+            said.append(
+                f'  {{\n   "source": {text(clip.source)},\n   "clip": {text(clip.clip)},\n   "split": {text(clip.split)},\n'
+                f'   "sha256": {text(clip.sha256)},\n   "origin": {text(clip.origin)},\n   "lr": {lr}\n  }}'
+            )
+        yield (b",\n" if start else _INPUTS) + ",\n".join(said).encode()
+    yield _END_OF_LIST
 
 
 def is_as_written(set_dir: Path) -> bool:
@@ -343,38 +383,68 @@ def is_as_written(set_dir: Path) -> bool:
     return hashlib.sha256(without).hexdigest() == str(said)
 
 
-def read_set(set_dir: Path) -> SetInfo:
+def read_set(set_dir: Path, *, inputs: bool = True) -> SetInfo:
     """Read ``sr-data.json`` of a set.
+
+    Args:
+        set_dir: The set's folder.
+        inputs: Whether the clips that it was made of are wanted: of millions they are most of the file, and loading
+            rows needs none of them.
 
     Raises:
         ShardError: The folder is not a finished set, or a newer version wrote it.
     """
     path = set_dir / SET_NAME
     try:
-        text = path.read_bytes()
+        text = path.read_bytes() if inputs else _without_inputs(path)
     except IsADirectoryError:
         raise ShardError(f"{path} is a folder, not the description of a shard set. Move it away.") from None
     except (FileNotFoundError, NotADirectoryError):
         raise ShardError(f"{set_dir} is not a shard set: {_what_is_there(set_dir)}") from None
     try:
-        version = json.loads(text)["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ShardError(
-            f"{path} is not the description of a shard set ({error}). Build the set again, or copy the file again."
-        ) from error
-    if version not in range(1, FORMAT_VERSION + 1):
-        raise ShardError(
-            f"{path} has format {version!r}; this sr-datasets reads up to {FORMAT_VERSION}. Install a newer sr-datasets."
-        )
-    try:
         return SetInfo.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ShardError(
-            f"{path} does not say what format {version} says: {where}: {first['msg']}. Build the set again, or copy the file "
-            "again."
-        ) from error
+        raise ShardError(_what_is_wrong(path, text, error)) from error
+
+
+def _what_is_wrong(path: Path, text: bytes, error: ValidationError) -> str:
+    try:
+        version = json.loads(text)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError) as unreadable:
+        return f"{path} is not the description of a shard set ({unreadable}). Build the set again, or copy the file again."
+    if version not in range(1, FORMAT_VERSION + 1):
+        return f"{path} has format {version!r}; this sr-datasets reads up to {FORMAT_VERSION}. Install a newer sr-datasets."
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return (
+        f"{path} does not say what format {version} says: {where}: {first['msg']}. Build the set again, or copy the file "
+        "again."
+    )
+
+
+def _without_inputs(path: Path) -> bytes:
+    """Return the file without its clips, of one that was written here; any other file as it is."""
+    before, after = bytearray(), bytearray()
+    searched = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            before += block
+            if (at := before.find(_INPUTS, searched)) >= 0:
+                break
+            searched = max(0, len(before) - len(_INPUTS))
+        else:
+            return bytes(before)
+        within = bytes(before[at + len(_INPUTS) - 1 :])
+        while (end := within.find(_END_OF_LIST)) < 0:
+            if not (block := file.read(_BLOCK_BYTES)):
+                return bytes(before)  # it was cut off
+            within = within[1 - len(_END_OF_LIST) :] + block
+        after += within[end + len(_END_OF_LIST) :]
+        after += file.read()
+    return bytes(before[:at]) + _NO_INPUTS + bytes(after)
+
+
+_BLOCK_BYTES = 4 << 20
 
 
 def require_outside_sets(path: Path) -> None:

@@ -211,6 +211,8 @@ def with_declared(info: VideoInfo, clip: Clip) -> VideoInfo:
     for fact, value in declared.items():
         if value is not None:
             changed |= {fact: value, f"{fact}_from": "declared"}
+    if not changed:
+        return info
     return info.model_copy(update={"color": info.color.model_copy(update=changed)})
 
 
