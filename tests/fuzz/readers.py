@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from clips import formula_clip, formula_planes, y4m_bytes
-from shard_sets import SMALL, make_rows, write_set, write_shard
+from shard_sets import SMALL, make_rows, rewrite, write_set, write_shard
 
 from sr_datasets.errors import SrDataError
 
@@ -246,6 +246,31 @@ def _read_shard(data: bytes, folder: Path) -> None:
     rows = MappedRows(index.paths, index.shard_of_group, index.rows_of_group)
     for number in range(len(rows)):
         rows.pair(number)
+
+
+def _foreign_seeds(folder: Path) -> list[bytes]:
+    """Return shards as other tools write them: other codecs and pages, no checksums, so that wrong headers reach further."""
+    write_shard(folder / "ours.parquet", [make_rows("c0", 3), make_rows("c1", 2)], {"recipe": "{}"})
+    found = []
+    for codec, version in (("zstd", "1.0"), ("snappy", "2.0"), ("none", "1.0")):
+        rewrite(folder / "ours.parquet", folder / codec, compression=codec, data_page_version=version)
+        found.append((folder / codec).read_bytes())
+    return found
+
+
+def _read_foreign_shard(data: bytes, folder: Path) -> None:
+    from sr_datasets.shards.reader import ShardReader
+
+    path = folder / "foreign.parquet"
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
+    reader = ShardReader(path)
+    try:
+        for number in range(min(10, reader.num_rows)):
+            reader.row(number)
+            reader.pixels(number)
+    finally:
+        reader.close()
 
 
 def _read_foreign_index(data: bytes, folder: Path) -> None:
@@ -647,6 +672,7 @@ READERS: dict[str, Reader] = {
     "shard": Reader(_shard_seeds("raw"), _read_shard, memory_bytes=1024 * MIB),
     "shard-zstd": Reader(_shard_seeds("zstd"), _read_shard, memory_bytes=1024 * MIB),
     "shard-png": Reader(_shard_seeds("png"), _read_shard, memory_bytes=1024 * MIB),
+    "shard-foreign": Reader(_foreign_seeds, _read_foreign_shard, memory_bytes=1024 * MIB),
     "pages": Reader(_page_seeds, _read_column, memory_bytes=1024 * MIB),
     "model": Reader(_model_seeds, _read_model),
     "fingerprints": Reader(_fingerprint_seeds, _read_fingerprints),

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sr_datasets.audit.fingerprints import luma_of
 from sr_datasets.audit.matching import can_tell
 from sr_datasets.audit.points import Points, find_points, join_points
 from sr_datasets.errors import ShardError
-from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.reader import ShardReader, small_parquet
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SetInfo
 
 _MOST_POINTS = 300  # of a patch: those of the largest scale, which survive most
@@ -78,7 +77,7 @@ def read_names(set_dir: Path) -> list[RowName]:
     path = set_dir / INDEX_NAME
     columns = ["sample_id", "source", "clip", "split"]
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with small_parquet(path, columns) as file:
             table = file.read(columns=columns, use_threads=False)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise ShardError(

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sr_datasets import catalog
 from sr_datasets.errors import ShardError, SrDataError
 from sr_datasets.manifest import Citation, License
+from sr_datasets.shards.reader import small_parquet
 from sr_datasets.shards.schema import SHAPE_COLUMNS
 from sr_datasets.shards.sets import INDEX_NAME, SetInfo
 from sr_datasets.terms import Obligation, licenses_of, obligations
@@ -105,7 +105,7 @@ def _counts(path: Path) -> tuple[Counter[str], Counter[tuple[Any, ...]]]:
     kinds: Counter[tuple[Any, ...]] = Counter()
     columns = ["source", *SHAPE_COLUMNS]
     try:
-        with pq.ParquetFile(path) as file:
+        with small_parquet(path, columns) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=columns, use_threads=False)
                 found = table.group_by(columns, use_threads=False).aggregate([([], "count_all")])

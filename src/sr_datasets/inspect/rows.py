@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError, nearest_names
+from sr_datasets.shards.reader import small_parquet
 from sr_datasets.shards.schema import with_later_columns
 from sr_datasets.shards.setplace import SetPlace, folder_of, shard_reader
 from sr_datasets.shards.sets import INDEX_NAME, ShardInfo, read_set
@@ -20,7 +20,7 @@ def read_index(path: SetPlace) -> pa.Table:
     """
     index = folder_of(path) / INDEX_NAME
     try:
-        with pq.ParquetFile(index, page_checksum_verification=True) as file:
+        with small_parquet(index) as file:
             return with_later_columns(file.read(use_threads=False))
     except (OSError, pa.ArrowException) as error:
         raise ShardError(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError, nearest_names
-from sr_datasets.shards.reader import ShardReader
+from sr_datasets.shards.reader import ShardReader, small_parquet
 from sr_datasets.shards.schema import DICTIONARY_COLUMNS, LATER_COLUMNS, PIXEL_COLUMNS, with_later_columns
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, read_set
 
@@ -104,7 +104,7 @@ def kinds_of(set_dir: Path, split: str) -> list[dict[str, Any]]:
         ShardError: The index cannot be read.
     """
     found: dict[tuple[Any, ...], None] = {}
-    with _reading(set_dir / INDEX_NAME) as file:
+    with _reading(set_dir / INDEX_NAME, also=["split", *_KIND_COLUMNS]) as file:
         for part in range(file.num_row_groups):
             table = file.read_row_group(part, columns=["split", *_KIND_COLUMNS], use_threads=False)
             kinds = table.group_by(["split", *_KIND_COLUMNS], use_threads=False).aggregate([])
@@ -190,7 +190,9 @@ def arrow_numbers(numbers: npt.NDArray[np.int64]) -> pa.Array:
 
 
 @contextmanager
-def _reading(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+def _reading(
+    path: Path, columns: Sequence[str] = (), *, also: Sequence[str] = ()
+) -> Iterator[pq.ParquetFile]:
     repeated = [name for name in columns if name in DICTIONARY_COLUMNS]
     if path.name == INDEX_NAME:
         repeated.append("shard")
@@ -198,10 +200,8 @@ def _reading(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile
         if not LATER_COLUMNS.keys().isdisjoint(repeated):
             there = set(pq.read_schema(path).names)
             repeated = [name for name in repeated if name in there]
-        # Without pre-buffering no thread is started, which a fork of this process would lack.
-        with pq.ParquetFile(
-            path, read_dictionary=repeated, page_checksum_verification=True, pre_buffer=False
-        ) as file:
+        read = {*columns, *repeated, *also}.union(*(LATER_COLUMNS.get(name, ()) for name in columns))
+        with small_parquet(path, read, read_dictionary=repeated) as file:
             yield file
     except (OSError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ShardError(
@@ -211,7 +211,7 @@ def _reading(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile
 
 def _groups_of_index(path: Path) -> Iterator[tuple[str, int]]:
     """Yield the shard and the number of rows of each row group, in order."""
-    with _reading(path) as file:
+    with _reading(path, also=["row_group"]) as file:
         last: tuple[str, int] | None = None
         count = 0
         for part in range(file.num_row_groups):

@@ -78,6 +78,48 @@ def iter_pages(view: memoryview, start: int, end: int) -> Iterator[Page]:
         at = page.end
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPage:
+    """What a page of any kind takes, as its header says it."""
+
+    at: int
+    """Byte of the file where its data begin."""
+    size: int
+    """Bytes of the data as they lie in the file."""
+    raw_size: int
+    """Bytes of the data before compression."""
+    num_values: int
+    """Its values."""
+    is_dictionary: bool
+    """Whether other pages' values are numbers of its own."""
+
+
+def stored_pages(view: memoryview, start: int, end: int) -> Iterator[StoredPage]:
+    """Yield the pages that lie between two places of a file, whoever wrote them and in whichever version.
+
+    Raises:
+        PageError: What lies there is no page, or reaches beyond ``end``.
+    """
+    at = start
+    while at < end:
+        try:
+            fields, data_at = _read_struct(view[:end], at)
+            own = next((fields[number, _STRUCT] for number in (5, 7, 8) if (number, _STRUCT) in fields), {})
+            page = StoredPage(
+                at=data_at,
+                size=fields[3, _I32],
+                raw_size=fields[2, _I32],
+                num_values=own.get((1, _I32), 0),
+                is_dictionary=fields[1, _I32] == _DICTIONARY_PAGE,
+            )
+        except (IndexError, KeyError, TypeError, ValueError, RecursionError, struct.error) as error:
+            raise PageError("no header of a page can be read", at=at) from error
+        if min(page.size, page.raw_size, page.num_values) < 0 or data_at + page.size > end:
+            raise PageError(f"its page claims {page.size} bytes, of which {end - data_at} are there", at=at)
+        yield page
+        at = data_at + page.size
+
+
 def check_page(view: memoryview, page: Page) -> None:
     """Hold the data of a page against its CRC-32.
 

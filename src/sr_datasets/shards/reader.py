@@ -6,7 +6,8 @@ import os
 import struct
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ from numpy.lib.stride_tricks import as_strided
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
 from sr_datasets.shards.footer import FooterError, check_footer_of
+from sr_datasets.shards.growth import LARGEST_READ, GrowthError, check_file, check_growth
 from sr_datasets.shards.pages import (
     PREFIX_BYTES,
     ChunkPlace,
@@ -29,6 +31,7 @@ from sr_datasets.shards.pages import (
 from sr_datasets.shards.schema import (
     BULKY_COLUMNS,
     FORMAT_VERSION,
+    MAX_GROUP_BYTES,
     META_PREFIX,
     PIXEL_COLUMNS,
     PREVIEW_COLUMN,
@@ -517,9 +520,18 @@ class ShardReader:
         Raises:
             ShardError: The shard is truncated or altered there.
         """
+        file = self._parquet()
+        leaves = [leaf for name in columns for leaf in self._leaves.get(name, ())]
+        most = LARGEST_READ + (MAX_GROUP_BYTES if any(name in BULKY_COLUMNS for name in columns) else 0)
+        try:
+            check_growth(file, self.map().view, [group], leaves, most=most)
+        except GrowthError as error:
+            raise ShardError(
+                f"{self.path}: {error}. The shard is altered, or was made to do harm: copy or build it again."
+            ) from error
         try:
             # One thread: a pool inherited by fork would hang.
-            return self._parquet().read_row_group(group, columns=list(columns), use_threads=False)
+            return file.read_row_group(group, columns=list(columns), use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise ShardError(
                 f"{self.path}: row group {group} cannot be read ({error}). "
@@ -580,6 +592,34 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
             "docs/shards.md lists what a shard needs."
         )
     return file
+
+
+@contextmanager
+def small_parquet(
+    path: Path, columns: Iterable[str] | None = None, **options: Any
+) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file of a set that has no pixels, such as its index, after a look at what its columns take in memory.
+
+    Args:
+        path: The file.
+        columns: Which columns are going to be read; all when None.
+        options: As ``pyarrow.parquet.ParquetFile`` takes them.
+
+    Raises:
+        ShardError: The footer contradicts itself, or the columns would take more memory than a file of its size may.
+        OSError: It cannot be read.
+        pyarrow.ArrowException: It is no Parquet file.
+    """
+    try:
+        check_footer_of(path)
+        # Without pre-buffering no thread is started, which a fork of this process would lack.
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, **options) as file:
+            check_file(file, FileMap(path).view, columns)
+            yield file
+    except (FooterError, GrowthError) as error:
+        raise ShardError(
+            f"{path} cannot be right: {error}. It is altered, or was made to do harm: copy the set again, or build it again."
+        ) from error
 
 
 def _leaves(file: pq.ParquetFile) -> dict[str, list[int]]:

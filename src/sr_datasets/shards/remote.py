@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
@@ -353,6 +354,11 @@ class RemoteShard(ShardReader):
         """Return where the rows of a row group are, and see to it that they are in memory."""
         self.hold(number)
         return super().group(number)
+
+    def read_columns(self, group: int, columns: Sequence[str]) -> pa.Table:
+        """Return columns of a row group, which is in memory then; as ``ShardReader.read_columns``."""
+        self.hold(group)
+        return super().read_columns(group, columns)
 
     def span(self, group: int) -> tuple[int, int]:
         """Return where a row group begins and ends in the file."""

@@ -253,11 +253,13 @@ def index_tables(set_dir: Path, shards: Sequence[ShardInfo]) -> Iterator[pa.Tabl
     Raises:
         ShardError: A shard is missing or cannot be read.
     """
+    from sr_datasets.shards.reader import small_parquet  # which knows this module
+
     wanted = [field.name for field in SCHEMA if field.name not in BULKY_COLUMNS]
     for shard in sorted(shards, key=lambda shard: shard.name):
         path = set_dir / DATA_DIR / shard.name
         try:
-            with pq.ParquetFile(path) as file:
+            with small_parquet(path, wanted) as file:
                 names = [name for name in wanted if name in file.schema_arrow.names]
                 table = with_later_columns(file.read(columns=names, use_threads=False)).select(wanted)
                 sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]

@@ -7,12 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError
 from sr_datasets.files import sha256_of
 from sr_datasets.shards.damage import check_container, first_difference, place_of_change, region_of
-from sr_datasets.shards.reader import ShardReader, summarize_shard
+from sr_datasets.shards.reader import ShardReader, small_parquet, summarize_shard
 from sr_datasets.shards.schema import group_digest, pixel_bytes, set_digest, shard_digest
 from sr_datasets.shards.sets import (
     DATA_DIR,
@@ -130,7 +129,7 @@ def _verify_index(set_dir: Path, info: SetInfo, *, trusted: bool) -> list[str]:
 
 def _other_lines_of_index(set_dir: Path, info: SetInfo) -> list[str]:
     """Hold each line of the index against the row that it stands for."""
-    with pq.ParquetFile(set_dir / INDEX_NAME) as file:
+    with small_parquet(set_dir / INDEX_NAME) as file:
         groups = (file.read_row_group(group, use_threads=False) for group in range(file.num_row_groups))
         waiting: pa.Table | None = None
         for shard, table in zip(
