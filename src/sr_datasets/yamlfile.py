@@ -33,6 +33,7 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 _TAG = "tag:yaml.org,2002:"
 _MOST_SHOWN = 60
+_MOST_PROBLEMS = 50
 _DEEPEST = 40
 _LARGEST = 8_000_000
 
@@ -270,7 +271,11 @@ def load_model(
             line = problem.line or line
             lines.append((line, f"{path}:{line}: {where}: {problem.text}"))
         lines.sort(key=lambda pair: pair[0])
-        raise error("\n".join(dict.fromkeys(text for _, text in lines)))
+        found = list(dict.fromkeys(text for _, text in lines))
+        if len(found) > _MOST_PROBLEMS:
+            rest = len(found) - _MOST_PROBLEMS
+            found[_MOST_PROBLEMS:] = [f"{path}: and {rest} more problems. Mend these first."]
+        raise error("\n".join(found))
     return made
 
 
