@@ -102,13 +102,15 @@ def _size_of(chunk: pq.ColumnChunkMetaData, kind: pq.ColumnSchema, num_rows: int
     except PageError as error:
         raise GrowthError(f"column {chunk.path_in_schema} at byte {error.at}: {error}") from error
     raw = sum(page.raw_size for page in pages)
-    values = max(num_rows, chunk.num_values, sum(page.num_values for page in pages if not page.is_dictionary))
+    values: int = max(
+        num_rows, chunk.num_values, sum(page.num_values for page in pages if not page.is_dictionary)
+    )
     # Levels are decoded beside the values: two bytes each, and a bit for what is null.
-    levels = 4 * values * (kind.max_definition_level > 0 or kind.max_repetition_level > 0)
+    levels = 4 * values * bool(kind.max_definition_level > 0 or kind.max_repetition_level > 0)
     if chunk.physical_type in _WIDTHS:
         return raw + levels + values * _WIDTHS[chunk.physical_type]
     if chunk.physical_type == "FIXED_LEN_BYTE_ARRAY":
-        return raw + levels + values * kind.length
+        return raw + levels + values * int(kind.length)
     return raw + levels + values * _OFFSET_BYTES + _repeated_bytes(chunk, pages, values, view)
 
 

@@ -104,7 +104,8 @@ def stored_pages(view: memoryview, start: int, end: int) -> Iterator[StoredPage]
     while at < end:
         try:
             fields, data_at = _read_struct(view[:end], at)
-            own = next((fields[number, _STRUCT] for number in (5, 7, 8) if (number, _STRUCT) in fields), {})
+            found = (fields.get((number, _STRUCT)) for number in (5, 7, 8))
+            own: dict[tuple[int, int], Any] = next(filter(None, found), {})
             page = StoredPage(
                 at=data_at,
                 size=fields[3, _I32],
