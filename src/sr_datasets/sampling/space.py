@@ -6,6 +6,7 @@ a patch has in common with each, in integers.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -137,7 +138,7 @@ class Space:
     def bounds(self, centres: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the positions around each of some centre frames: ``(5, n)`` of top, left, tops, lefts and step."""
         if self._shot_places is None:
-            return np.tile(_as_column(self._whole), len(centres))
+            return np.broadcast_to(_as_column(self._whole), (5, len(centres)))
         by_shot, shot_of = self._shot_places
         return np.concatenate([_as_column(here) for here in by_shot], axis=1)[:, shot_of[centres]]
 
@@ -176,7 +177,7 @@ class Space:
 
     def _find_centres(self) -> npt.NDArray[np.int64]:
         reach, step = self.patch.reach, self.patch.step
-        centres = np.arange(reach, self.clip.num_frames - reach, dtype=np.int64)
+        centres = _numbers(self.clip.num_frames.bit_length())[reach : self.clip.num_frames - reach]
         analysis = self.analysis
         if analysis is None or not self._avoid:
             return centres
@@ -207,6 +208,14 @@ class Space:
             f"{self.clip.num_frames} frames, {int(analysis.cut.sum())} cuts, {int(analysis.duplicate.sum())} duplicates, "
             f"{black} black frames"
         )
+
+
+@lru_cache
+def _numbers(bits: int) -> npt.NDArray[np.int64]:
+    """Return the numbers of so many bits; the clips of a set share them, and nobody writes to them."""
+    numbers = np.arange(1 << bits, dtype=np.int64)
+    numbers.setflags(write=False)
+    return numbers
 
 
 def _as_column(places: Places) -> npt.NDArray[np.int64]:
