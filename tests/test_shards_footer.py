@@ -14,6 +14,7 @@ from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.verify import verify_shard
 
 CASES = Path(__file__).parent / "data" / "fuzz"
+OURS = ("shard", "shard-zstd", "shard-png")
 
 
 def footer_of(path: Path) -> bytes:
@@ -48,7 +49,11 @@ def test_a_footer_that_is_cut_is_refused(tmp_path: Path, kept: float):
         check_footer(footer[: int(len(footer) * kept)])
 
 
-@pytest.mark.parametrize("path", sorted(CASES.glob("shard*/*")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [path for reader in OURS for path in sorted((CASES / reader).glob("*"))],
+    ids=lambda path: path.name,
+)
 def test_what_ends_a_process_in_arrow_is_a_sentence_here(path: Path):
     program = (
         "import sys, pyarrow.parquet as pq\n"

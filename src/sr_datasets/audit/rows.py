@@ -79,13 +79,12 @@ def read_names(set_dir: Path) -> list[RowName]:
     try:
         with small_parquet(path, columns) as file:
             table = file.read(columns=columns, use_threads=False)
-    except (OSError, KeyError, pa.ArrowException) as error:
+        values = [table.column(name).to_pylist() for name in columns]
+    except (OSError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ShardError(
             f"{path} cannot be read: {error}. Copy it again, or run the same sr-data build-pairs command again."
         ) from error
-    return [
-        RowName(*values) for values in zip(*(table.column(name).to_pylist() for name in columns), strict=True)
-    ]
+    return [RowName(*row) for row in zip(*values, strict=True)]
 
 
 def row_tasks(set_dir: Path, info: SetInfo) -> Iterator[RowsTask]:

@@ -203,7 +203,12 @@ def _reading(
         read = {*columns, *repeated, *also}.union(*(LATER_COLUMNS.get(name, ()) for name in columns))
         with small_parquet(path, read, read_dictionary=repeated) as file:
             yield file
-    except (OSError, KeyError, UnicodeDecodeError, pa.ArrowException) as error:
+    except (
+        OSError,
+        LookupError,
+        UnicodeDecodeError,
+        pa.ArrowException,
+    ) as error:  # LookupError: no such text
         raise ShardError(
             f"{path} cannot be read: {error}. Copy it again, or run the same sr-data build-pairs command again."
         ) from error

@@ -359,7 +359,12 @@ class ShardReader:
             ShardError: The shard is truncated or altered there.
         """
         group, number = self._find(row)
-        return self._table(group.number, pixels=False).slice(number, 1).to_pylist()[0]  # type: ignore[no-any-return]
+        try:
+            return self._table(group.number, pixels=False).slice(number, 1).to_pylist()[0]  # type: ignore[no-any-return]
+        except UnicodeDecodeError as error:
+            raise ShardError(
+                f"{self.path}: row {row} holds what is no text ({error}). The shard is altered: copy or build it again."
+            ) from error
 
     def read_row(self, row: int) -> Row:
         """Return a row with its pixels.
@@ -400,6 +405,11 @@ class ShardReader:
         self._starts = [0]
         for group in range(file.num_row_groups):
             self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
+        if self._starts[-1] != file.metadata.num_rows:
+            raise ShardError(
+                f"{self.path} claims {file.metadata.num_rows} rows, its row groups have {self._starts[-1]}. The shard is altered: "
+                "copy or build it again."
+            )
         self._leaves = _leaves(file)
         self._file = file
 
