@@ -76,10 +76,14 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
         list(run_tasks(square, [1], workers=RayCluster()))
 
 
-def test_an_address_where_nobody_answers_is_told_at_once():
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("127.0.0.1:1", "ray start --head"), ("ray://127.0.0.1:1", r"pip install 'ray\[client\]'")],
+)
+def test_an_address_where_nobody_answers_is_told_at_once(address: str, words: str):
     pytest.importorskip("ray", reason=NEEDS_RAY)
-    with pytest.raises(BuildError, match=r"no Ray cluster at 127\.0\.0\.1:1: .*ray start --head"):
-        list(run_tasks(square, [1], workers=RayCluster("127.0.0.1:1")))
+    with pytest.raises(BuildError, match=rf"no Ray cluster at {address}: .*{words}"):
+        list(run_tasks(square, [1], workers=RayCluster(address)))
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ class RayCluster:
     """A Ray cluster that is running: its nodes take tasks, one per CPU."""
 
     address: str = "auto"
-    """As ``ray.init`` takes it, such as ``10.0.0.1:6379``; ``auto`` looks for one as Ray does: the variable
+    """As ``ray.init`` takes it, such as ``10.0.0.1:6379``, or ``ray://10.0.0.1:10001`` for Ray's client; ``auto`` looks for one as Ray does: the variable
     ``RAY_ADDRESS``, then one that was started on this machine."""
 
 
@@ -159,7 +159,7 @@ def _ray(cluster: RayCluster) -> Iterator[Any]:
 
 def _require_answer(address: str) -> None:
     """Refuse an address at which nobody answers: Ray itself asks there for minutes."""
-    host, colon, port = address.rpartition(":")
+    host, colon, port = address.removeprefix(_CLIENT).rpartition(":")
     if not (colon and port.isdecimal()) or "/" in host:
         return
     try:
@@ -169,10 +169,17 @@ def _require_answer(address: str) -> None:
 
 
 _ANSWER_SECONDS = 10.0
+_CLIENT = "ray://"
+"""Begins addresses at which a head takes work from outside of its cluster."""
 
 
 def _no_cluster(address: str, error: Exception) -> BuildError:
     where = "no Ray cluster was found" if address == "auto" else f"no Ray cluster at {address}"
+    if address.startswith(_CLIENT):
+        return BuildError(
+            f"{where}: {_first_line(error)}. Ray's client needs `pip install 'ray[client]'` at both ends, the port of the head's "
+            "client server (10001), and where the cluster asks for a token, RAY_AUTH_MODE=token and that token."
+        )
     return BuildError(
         f"{where}: {_first_line(error)}. Start one with `ray start --head`, and `ray start --address HOST:6379` on each "
         "further machine; then name it with --ray-address HOST:6379."
