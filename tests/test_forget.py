@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from made import RECIPE, SIZES, made_store, put_clip, recipe_of
+from objectstore import object_store
 from test_build import hashes
 from typer.testing import CliRunner
 
 from sr_datasets.build import build_pairs, locked_folder
-from sr_datasets.built import RECIPES_NAME, built_sets, read_recipe_lock, recipe_locks
+from sr_datasets.built import RECIPES_NAME, built_sets, read_recipe_lock, recipe_locks, remote_sets
 from sr_datasets.cli.main import app
-from sr_datasets.errors import BuildError, SelectionError, ShardError, StoreError
+from sr_datasets.errors import BuildError, RemoteError, SelectionError, ShardError, StoreError
 from sr_datasets.forget import ForgetReport, forget, plan_forget
 from sr_datasets.ingest import verify_store
 from sr_datasets.inspect import inspect_set, measure_set
 from sr_datasets.inspect.measuring import MEASURES_NAME
+from sr_datasets.remotes import Place
 from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import Row
 from sr_datasets.shards.sets import read_set
@@ -441,6 +443,47 @@ def test_the_command_prints_what_it_deleted_and_what_it_could_not_reach(store: S
     assert "not reached:" in text
 
 
+def test_a_set_at_an_address_is_looked_at_and_named_until_the_clip_is_there_no_more(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with object_store(monkeypatch) as server:
+        address = server.address("set")
+        build_pairs(recipe_of(tmp_path), out_dir=address, store=store)
+        build_pairs(recipe_of(tmp_path), out_dir=server.address("kept"), store=store)
+        (register,) = [one for one in remote_sets(store) if one.address.startswith("s3://tests/set?")]
+        assert "made/clip1" in register.clips
+        assert "secret" not in (store.root / "sets.json").read_text()
+        assert plan_forget(store, ["made/clip1"]).remote[0].clips == ("made/clip1",)
+
+        report = forget(store, ["made/clip1"])
+
+        assert {str(Place(one.address)) for one in report.remote} == {"s3://tests/kept", "s3://tests/set"}
+        said = report.to_text(done=True)
+        assert (
+            "s3://tests/set: a set there has 1 clip of these. Delete it (aws s3 rm --recursive s3://tests/set/), and "
+            "build it again where you still want it: sr-data build-pairs made --out s3://tests/set" in said
+        )
+
+        server.filesystem.delete_dir("tests/set")
+        build_pairs(recipe_of(tmp_path), out_dir=address, store=store)  # of the clips that are left
+        again = forget(store, ["made/clip1"])
+        assert [str(Place(one.address)) for one in again.remote] == ["s3://tests/kept"]
+        server.filesystem.delete_file("tests/kept/sr-data.json")
+        assert len(plan_forget(store, ["made/clip1"]).remote) == 1  # its shards are there
+        server.filesystem.delete_dir("tests/kept")
+        assert forget(store, ["made/clip1"]).remote == ()
+        assert [one.clips for one in remote_sets(store)] == [
+            ("made/clip0", "made/clip2", "made/clip3", "made/clip4")
+        ] * 2
+
+    def refuse(place: Place, name: str) -> int:
+        raise RemoteError(f"{place}/{name} was refused", final=True)
+
+    monkeypatch.setattr(Place, "size_of", refuse)
+    (unseen,) = [one for one in plan_forget(store, ["made/clip2"]).remote if "/set" in one.address]
+    assert "s3://tests/set: could not be looked at, and was built with 1 clip of these (" in unseen.to_text()
+
+
 def test_the_command_asks_first_and_needs_a_terminal_for_that(
     store: Store,
     built: Path,
@@ -487,7 +530,7 @@ def test_show_of_the_cdvl_says_that_its_terms_ask_to_destroy_copies():
 
 
 def test_a_report_knows_its_size():
-    empty = ForgetReport((), (), (), {}, (), ())
+    empty = ForgetReport((), (), (), {}, (), (), ())
     assert empty.size_bytes == 0
     assert "0 clips" in empty.to_text(done=True)
 

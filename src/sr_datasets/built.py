@@ -4,8 +4,8 @@
 bytes and its split. It has no date, path or machine in it: commit it, share it, print it in a paper. A recipe that
 takes what is there, such as cdvl-30, is repeated by it (``sr-data build-pairs --locked``).
 
-``ROOT/sets.json`` has where on this machine sets were built, and of which clips, so that ``sr-data forget`` finds
-what was derived of a clip. It stays here.
+``ROOT/sets.json`` has where on this machine sets were built, or to which address, and of which clips, so that
+``sr-data forget`` finds what was derived of a clip. It stays here.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -84,9 +84,21 @@ class BuiltSet(Model):
     """The clips that it was made of, ``source/clip`` each."""
 
 
+class RemoteSet(Model):
+    """A set that a build wrote, or began to write, to an address such as ``s3://bucket/set``."""
+
+    address: str
+    """Where, without user, password and key."""
+    recipe: str
+    """Id of the recipe."""
+    clips: tuple[ClipName, ...]
+    """The clips that it was made of, ``source/clip`` each."""
+
+
 class _SetsFile(Model):
     format: Literal[1] = 1
     sets: tuple[BuiltSet, ...] = ()
+    remote: tuple[RemoteSet, ...] = ()
 
 
 def settings_of(recipe: Recipe) -> dict[str, object]:
@@ -183,44 +195,77 @@ def built_sets(store: Store) -> tuple[BuiltSet, ...]:
     Raises:
         StoreError: The register is not of this version.
     """
-    path = store.root / SETS_NAME
-    try:
-        return _SetsFile.model_validate_json(path.read_bytes()).sets
-    except FileNotFoundError:
-        return ()
-    except ValidationError as error:
-        raise _unreadable(path, error, "Restore it from a copy, or move it away.") from error
+    return _sets_of(store).sets
+
+
+def remote_sets(store: Store) -> tuple[RemoteSet, ...]:
+    """Return the sets that were built of a store's clips to addresses, those that are gone too.
+
+    Raises:
+        StoreError: The register is not of this version.
+    """
+    return _sets_of(store).remote
 
 
 def register_set(store: Store, folder: Path, recipe: str, clips: Iterable[str]) -> None:
     """Note, before anything of it is written, that a set is built into a folder."""
     entry = BuiltSet(path=str(folder.resolve()), recipe=recipe, clips=tuple(clips))
     with locked(store.root / ".locks" / "sets"):
-        others = [known for known in built_sets(store) if known.path != entry.path]
-        _write_sets(store, [*others, entry])
+        known = _sets_of(store)
+        others = [one for one in known.sets if one.path != entry.path]
+        _write_sets(store, known.model_copy(update={"sets": (*others, entry)}))
 
 
-def drop_from_register(store: Store, folders: Collection[str], names: Collection[str]) -> None:
+def register_remote_set(store: Store, address: str, recipe: str, clips: Iterable[str]) -> None:
+    """Note, before anything of it is written, that a set is built to an address, which has no secrets in it."""
+    entry = RemoteSet(address=address, recipe=recipe, clips=tuple(clips))
+    with locked(store.root / ".locks" / "sets"):
+        known = _sets_of(store)
+        others = [one for one in known.remote if one.address != entry.address]
+        _write_sets(store, known.model_copy(update={"remote": (*others, entry)}))
+
+
+def drop_from_register(store: Store, places: Collection[str], names: Collection[str]) -> None:
     """Note that some sets hold some clips no more; a set without clips is dropped.
 
     Args:
         store: Whose register.
-        folders: Paths as the register has them.
+        places: Paths and addresses as the register has them.
         names: ``source/clip`` each.
     """
+
+    def kept(clips: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(clip for clip in clips if clip not in names)
+
     with locked(store.root / ".locks" / "sets"):
-        sets = []
-        for known in built_sets(store):
-            if known.path in folders:
-                kept = tuple(clip for clip in known.clips if clip not in names)
-                known = known.model_copy(update={"clips": kept})
-            if known.clips:
-                sets.append(known)
-        _write_sets(store, sets)
+        known = _sets_of(store)
+        sets = [
+            one.model_copy(update={"clips": kept(one.clips)}) if one.path in places else one
+            for one in known.sets
+        ]
+        remote = [
+            one.model_copy(update={"clips": kept(one.clips)}) if one.address in places else one
+            for one in known.remote
+        ]
+        left = {"sets": [one for one in sets if one.clips], "remote": [one for one in remote if one.clips]}
+        _write_sets(store, known.model_copy(update=left))
 
 
-def _write_sets(store: Store, sets: Iterable[BuiltSet]) -> None:
-    file = _SetsFile(sets=tuple(sorted(sets, key=lambda known: known.path)))
+def _sets_of(store: Store) -> _SetsFile:
+    path = store.root / SETS_NAME
+    try:
+        return _SetsFile.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return _SetsFile()
+    except ValidationError as error:
+        raise _unreadable(path, error, "Restore it from a copy, or move it away.") from error
+
+
+def _write_sets(store: Store, known: _SetsFile) -> None:
+    file = _SetsFile(
+        sets=tuple(sorted(known.sets, key=lambda one: one.path)),
+        remote=tuple(sorted(known.remote, key=lambda one: one.address)),
+    )
     write_atomic(store.root / SETS_NAME, (file.model_dump_json(indent=1) + "\n").encode(), alone=True)
 
 

@@ -10,15 +10,18 @@ Nothing of it can be left half done. What is to go is written to ``ROOT/forgetti
 so that no build takes the clips any more; then files, then rows. A set is no set from its first change to its last
 (``sr-data.json`` is put aside), and shards are replaced whole. After a crash, or where a set could not be changed, the
 next call ends the work. Files are deleted, not overwritten: what disks and backups keep of them is out of reach.
+
+Sets that builds wrote to addresses (``s3://bucket/set``) are looked at and named, and stay: they are for their owner to
+delete. Every call names them again until the clips are there no more.
 """
 
 import datetime
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from stat import S_ISREG
@@ -38,6 +41,7 @@ from sr_datasets.built import (
     drop_from_recipes,
     drop_from_register,
     recipe_locks,
+    remote_sets,
 )
 from sr_datasets.card import CARD_NAME, CROISSANT_NAME, write_card
 from sr_datasets.errors import SelectionError, ShardError, SrDataError, StoreError
@@ -52,6 +56,7 @@ from sr_datasets.files import (
 )
 from sr_datasets.models import Model
 from sr_datasets.progress import Progress, Silent
+from sr_datasets.remotes import Place
 from sr_datasets.rules import SELECTION, fitting
 from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import digest_of_rows
@@ -118,6 +123,34 @@ class ClearedSet:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteHolder:
+    """A set at an address that holds clips which are forgotten here; it stays until its owner deletes it."""
+
+    address: str
+    """Where a build wrote it."""
+    recipe: str
+    """Id of the recipe."""
+    clips: tuple[str, ...]
+    """The clips, ``source/clip`` each."""
+    trouble: str
+    """Why it could not be looked at, so that the clips are those that the build took; empty when it was."""
+
+    def to_text(self) -> str:
+        """Return what has to be done, as one line."""
+        place, count = str(Place(self.address)), _count(len(self.clips), "clip")
+        what = (
+            f"could not be looked at, and was built with {count} of these ({self.trouble})"
+            if self.trouble
+            else f"a set there has {count} of these"
+        )
+        step = f"aws s3 rm --recursive {place}/" if place.startswith("s3:") else "all that lies there"
+        return (
+            f"{place}: {what}. Delete it ({step}), and build it again where you still want it: sr-data build-pairs "
+            f"{self.recipe} --out {place}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetReport:
     """What was deleted, or is to be deleted, and what was not reached."""
 
@@ -131,6 +164,8 @@ class ForgetReport:
     """Lists of recipes, and how many clips they lose."""
     gone: tuple[str, ...]
     """Folders where sets with these clips were built and that are there no more."""
+    remote: tuple[RemoteHolder, ...]
+    """Sets at addresses that hold the clips, and stay."""
     problems: tuple[str, ...]
     """Sets that could not be changed, and why; ``sr-data forget`` goes on with them when it runs again."""
 
@@ -158,6 +193,7 @@ class ForgetReport:
             ],
             "recipes": self.recipes,
             "gone": list(self.gone),
+            "remote": [asdict(one) for one in self.remote],
             "problems": list(self.problems),
         }
 
@@ -190,6 +226,7 @@ class ForgetReport:
         ]
         lines += ["not reached:"]
         lines += [f"  {problem}" for problem in self.problems]
+        lines += [f"  {one.to_text()}" for one in self.remote]
         lines += [
             f"  {path}: a set with these clips was built there, and is there no more. If it was moved or copied, run "
             "sr-data forget again with --set FOLDER."
@@ -226,6 +263,7 @@ def plan_forget(store: Store, patterns: Sequence[str], *, sets: Sequence[Path] =
         sets=tuple(one for one in found if isinstance(one, ClearedSet) and one.clips),
         recipes=lists,
         gone=work.gone,
+        remote=tuple(work.remote_holders()),
         problems=tuple(one for one in found if isinstance(one, str)),
     )
 
@@ -274,11 +312,15 @@ def forget(
                 except (SrDataError, OSError) as error:
                     problems.append(str(error) if str(folder) in str(error) else f"{folder}: {error}")
                 bar.advance(1)
+        remote = tuple(work.remote_holders())
+        still = {one.address for one in remote}
+        left = [one.address for one in remote_sets(store) if one.address not in still]
+        drop_from_register(store, left, work.texts)
         recipes = drop_from_recipes(store, work.texts)
         _forget_on_ledgers(store, work.names)
         if not problems:
             (store.root / JOURNAL_NAME).unlink()
-    return ForgetReport(work.texts, files, tuple(cleared), recipes, work.gone, tuple(problems))
+    return ForgetReport(work.texts, files, tuple(cleared), recipes, work.gone, remote, tuple(problems))
 
 
 def _forget_on_ledgers(store: Store, names: Sequence[_Name]) -> None:
@@ -328,7 +370,9 @@ class _Work:
         for folder in self.named:
             if not _kind_of(folder):
                 read_set(folder)  # says what is there instead
-        known = set(self.records) | {_split(name) for built in built_sets(store) for name in built.clips}
+        known = set(self.records)
+        known |= {_split(name) for built in built_sets(store) for name in built.clips}
+        known |= {_split(name) for built in remote_sets(store) for name in built.clips}
         known |= {
             _split(clip.name)
             for lock in recipe_locks(store.root / RECIPES_NAME).values()
@@ -356,6 +400,15 @@ class _Work:
         hit = [folder for folder, clips in built.items() if clips]
         self.folders = [folder for folder in dict.fromkeys([*hit, *self.named]) if _kind_of(folder)]
         self.gone = tuple(str(folder) for folder in hit if not _kind_of(folder))
+
+    def remote_holders(self) -> Iterator[RemoteHolder]:
+        """Look at the sets that builds of the clips wrote to addresses, and yield those that hold some still."""
+        for built in remote_sets(self.store):
+            took = sorted(set(self.texts) & set(built.clips))
+            if took:
+                holds, trouble = _look_there(Place(built.address), took)
+                if holds:
+                    yield RemoteHolder(built.address, built.recipe, tuple(holds), trouble)
 
     @property
     def paths(self) -> list[Path]:
@@ -565,6 +618,28 @@ def _look(folder: Path, names: Collection[_Name]) -> ClearedSet | str:
     return ClearedSet(folder, _texts(gone, names), gone.total(), left, tuple(rewritten), tuple(deleted))
 
 
+def _look_there(place: Place, took: Sequence[str]) -> tuple[list[str], str]:
+    """Return which clips a set at an address holds of those that its build took, and why that cannot be told."""
+    try:
+        if place.size_of(SET_NAME) is None:
+            return (list(took) if place.entries(DATA_DIR) else []), ""  # not finished, or deleted
+        told = {
+            f"{source}/{clip}" for source, clip in _told(SetInfo.model_validate_json(place.read(SET_NAME)))
+        }
+    except (SrDataError, OSError) as error:
+        return list(took), str(error)
+    except ValidationError:
+        return list(took), f"its {SET_NAME} is not of this version"
+    return [name for name in took if name in told], ""
+
+
+def _told(info: SetInfo) -> set[_Name]:
+    """Return every clip that a set speaks of."""
+    told = {(clip.source, clip.clip) for clip in info.inputs}
+    told |= {(clip.source, clip.clip) for clip in info.skipped}
+    return told | {(clip.lr.source, clip.lr.clip) for clip in info.inputs if clip.lr is not None}
+
+
 def _texts(found: Iterable[_Name], names: Collection[_Name]) -> tuple[str, ...]:
     return tuple(f"{source}/{clip}" for source, clip in sorted(found) if (source, clip) in names)
 
@@ -577,12 +652,8 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
         ShardError: A shard is damaged; nothing of it was changed.
     """
     info = _info_of(folder)
-    if info is not None:
-        told = {(clip.source, clip.clip) for clip in info.inputs}
-        told |= {(clip.source, clip.clip) for clip in info.skipped}
-        told |= {(clip.lr.source, clip.lr.clip) for clip in info.inputs if clip.lr is not None}
-        if told.isdisjoint(names):
-            return None  # a folder of others, whatever the register says of it
+    if info is not None and _told(info).isdisjoint(names):
+        return None  # a folder of others, whatever the register says of it
     with locked_folder(folder):
         for partial in (folder / DATA_DIR).glob(".*.part"):
             partial.unlink()  # of a build or a forgetting that was killed: the lock says that nobody writes it now

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -35,6 +35,7 @@ _REFUSED = re.compile(
     r"|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION|EXPIRED_TOKEN|ExpiredToken|HTTP status 40[13]"
     r"|Forbidden|Unauthorized"
 )
+_PUBLIC_OPTIONS = ("endpoint_override", "region", "scheme")
 _WITH_BUCKETS = ("s3", "gs", "gcs")
 _NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket")
 
@@ -79,6 +80,14 @@ class Place:
             return self.address
         parts = urlsplit(self.address)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+    @property
+    def plain(self) -> str:
+        """The address without user, password and all options but those that say where a store is."""
+        if not is_address(self.address):
+            return self.address
+        options = [one for one in parse_qsl(urlsplit(self.address).query) if one[0] in _PUBLIC_OPTIONS]
+        return f"{self}?{urlencode(options, safe=':/')}" if options else str(self)
 
     def shown(self, name: str) -> str:
         """Return the address of a file below this place, for messages."""

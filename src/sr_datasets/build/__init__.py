@@ -52,6 +52,7 @@ from sr_datasets.built import (
     RecipeLock,
     lock_recipe,
     recipe_locks,
+    register_remote_set,
     register_set,
 )
 from sr_datasets.engine import Workers, run_tasks
@@ -241,12 +242,7 @@ def build_part(
     work = PartBuild(recipe, pairs, chosen.skipped, tasks, part, place)
 
     def begin() -> None:
-        if folder is None:
-            progress.log(
-                f"sr-data forget will not find {place}: delete it yourself when a clip of it must go"
-            )
-        else:
-            _register(recipe, pairs, folder, store)
+        _register(recipe, pairs, folder or place, store)
 
     with disk_errors(f"building into {place}", folder or Path(tempfile.gettempdir())):
         report = run_part(work, begin=begin, workers=workers, progress=progress)
@@ -320,11 +316,14 @@ def _check_facts(
         )
 
 
-def _register(recipe: Recipe, pairs: Sequence[PairPlan], out_dir: Path, store: Store) -> None:
-    """Note the folder in the store, so that ``sr-data forget`` finds what is derived of a clip."""
+def _register(recipe: Recipe, pairs: Sequence[PairPlan], place: Path | Place, store: Store) -> None:
+    """Note the set's place in the store, so that ``sr-data forget`` finds what is derived of a clip."""
     names = [pair.name for pair in pairs] + [pair.lr.name for pair in pairs if pair.lr is not None]
-    with _unless_read_only(store, f"sr-data forget will not find {out_dir}"):
-        register_set(store, out_dir, recipe.id, names)
+    with _unless_read_only(store, f"sr-data forget will not find {place}"):
+        if isinstance(place, Place):
+            register_remote_set(store, place.plain, recipe.id, names)
+        else:
+            register_set(store, place, recipe.id, names)
     # Who forgets takes the records out first and reads the register then: one of the two sees the other.
     for pair in pairs:
         here = store.find(pair.record.source, pair.record.clip)

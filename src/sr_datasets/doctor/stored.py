@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sr_datasets.built import RECIPES_NAME, SETS_NAME, built_sets, recipe_locks
+from sr_datasets.built import RECIPES_NAME, SETS_NAME, built_sets, recipe_locks, remote_sets
 from sr_datasets.doctor.checks import Check
 from sr_datasets.errors import SrDataError
 from sr_datasets.files import human_bytes
@@ -105,9 +105,10 @@ def _lists(store: Store) -> Iterator[Check]:
         return _count(len(recipe_locks(store.root / RECIPES_NAME)), "recipe")
 
     def sets() -> str:
-        known = built_sets(store)
+        known, remote = built_sets(store), remote_sets(store)
         gone = sum(not Path(one.path).is_dir() for one in known)
-        return _count(len(known), "set") + (f", {gone} no longer where they were" if gone else "")
+        told = _count(len(known), "set") + (f", {gone} no longer where they were" if gone else "")
+        return told + (f"; {len(remote)} at addresses" if remote else "")
 
     def terms() -> str:
         return f"{_count(len(acceptances(store)), 'acceptance')}"
