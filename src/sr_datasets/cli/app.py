@@ -1,14 +1,50 @@
 """The ``sr-data`` application that the command modules add themselves to, and the options they share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from sr_datasets import __version__
 
+_ORDER = (
+    "quickstart",
+    "doctor",
+    "list",
+    "show",
+    "fetch",
+    "import",
+    "verify",
+    "forget",
+    "manifest",
+    "build-pairs",
+    "inspect",
+    "audit",
+    "push",
+    "export",
+    "train",
+    "evaluate",
+    "upscale",
+    "arch",
+)
+
+
+class _Commands(TyperGroup):
+    """Lists the commands in the order of the work, each with its whole first sentence."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        for command in self.commands.values():
+            command.short_help = (command.help or "").partition("\n\n")[0].replace("\n", " ")
+        super().format_commands(ctx, formatter)
+
+
 app = typer.Typer(
     name="sr-data",
+    cls=_Commands,
     help="Public video in, exact and reproducible HR-LR training patches out.",
     no_args_is_help=True,
     add_completion=True,

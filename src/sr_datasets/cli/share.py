@@ -28,7 +28,7 @@ def push_command(
     as_json: JsonOption = False,
     manifest: ManifestOption = None,
 ) -> None:
-    """Copy a finished set to another place, verified there; sr-data.json goes last.
+    """Copy a finished set to another place, and verify it there.
 
     Refused unless the licence of every clip lets patches be passed on. A push
     that was interrupted goes on when it is run again.
