@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Before NumPy is there: pytest has a process on each core, and threads of its OpenBLAS spin while they wait for one.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 if TYPE_CHECKING:
     from browser import Page
     from selenium.webdriver import Chrome

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clips import encode, formula_planes
 from made import made_store
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -83,46 +82,6 @@ def test_every_command_of_a_page_is_one_that_exists(page: Path):
             parse(words)
         except Exception as error:
             raise AssertionError(f"{page.name}: sr-data {shlex.join(words)}: {error}") from error
-
-
-@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
-def test_what_a_tutorial_looks_up_without_the_network_runs(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("SR_DATA_HOME", str(tmp_path / "store"))
-    ran = 0
-    for words in commands_of(page, "sh"):
-        if page.stem == "cdvl" and words[0] == "list":
-            continue  # lists what was imported: the next test
-        offline = words[0] in ("list", "show") or (
-            words[0] == "fetch" and "--dry-run" in words and "--label" not in words
-        )
-        if offline:
-            result = CliRunner().invoke(app, words)
-            assert result.exit_code == 0, f"sr-data {shlex.join(words)}: {result.output} {result.exception}"
-            ran += 1
-    assert ran
-
-
-def test_the_way_of_a_cdvl_clip_runs_from_import_to_forgetting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("SR_DATA_HOME", str(tmp_path / "store"))
-    monkeypatch.chdir(tmp_path)
-    frames = [formula_planes("yuv422p", 64, 48, index) for index in range(5)]
-    (tmp_path / "downloads").mkdir()
-    encode(tmp_path / "downloads" / "clip_525.avi", frames, pixel_format="yuv422p", codec="ffv1")
-
-    commands = commands_of(DOCS / "tutorials" / "cdvl.md", "sh")
-    said = []
-    for words in commands:
-        result = CliRunner().invoke(app, words)
-        assert result.exit_code == 0, f"sr-data {shlex.join(words)}: {result.output} {result.exception}"
-        said.append(result.output)
-
-    assert [words[0] for words in commands] == ["show", "import", "list", "verify", "forget"]
-    assert "clip_525" in said[2]
-    assert "clip_525" in said[4]
 
 
 def test_the_groups_of_the_tutorials_hold_as_many_clips_as_they_say():
