@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import stored
 
 ROWS_PER_GROUP = 30
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where to write; the system's place for temporary files")
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
+    stored.save_option(parser, "cold_open")
     options = parser.parse_args()
     if options.once is not None:
         print(json.dumps(open_once(options.once)))
@@ -56,6 +58,27 @@ def main() -> None:
     print(f"bytes from the disk: {statistics.median(one['read_bytes'] for one in found) / 1e6:.2f} MB")
     print("opened of the set:", ", ".join(found[-1]["opened"]))
     print("mapped of the set:", ", ".join(found[-1]["mapped"]))
+    middle = {
+        name: statistics.median(one[name] for one in found)
+        for name in found[0]
+        if name not in ("opened", "mapped")
+    }
+    worst = max(one["open and first sample"] for one in found)
+    seconds: stored.Table = [
+        [
+            f"{options.shards} shards, {rows:,} rows, {size / 1e6:.0f} MB, caches of the set dropped",
+            "seconds",
+        ],
+        ["`PairDataset(path)`", f"{middle['open']:.3f}"],
+        ["the first sample", f"{middle['first sample']:.3f}"],
+        ["together", f"{middle['open and first sample']:.2f} (worst {worst:.2f})"],
+    ]
+    came: stored.Table = [["came from the disk", "MB"]]
+    came += [[f"`{name}`", f"{index[name] / 1e6:.2f}"] for name in ("sr-data.json", "index.parquet")]
+    came.append(["all, with footer and row of one shard", f"{middle['read_bytes'] / 1e6:.1f}"])
+    stored.save(
+        options.save, {"seconds": seconds, "bytes": came}, conditions=f"medians of {options.rounds} rounds"
+    )
 
 
 def open_once(set_dir: Path) -> dict[str, object]:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import stored
 from cold_open import bytes_read, drop_cached
 
 TIMES_LARGER = 4
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--folder", type=Path, help="where to write; the system's place for temporary files")
     parser.add_argument("--once", help=argparse.SUPPRESS)
+    stored.save_option(parser, "loading_larger")
     options = parser.parse_args()
     if options.once is not None:
         read(options.once, options.folder, options.limit_mb, options.seconds, options.cgroup)
@@ -47,6 +49,7 @@ def main() -> None:
         "| storage | samples/s | MB/s | bytes read over bytes used | `block=` is faster by |\n|---|---|---|---|---|"
     )
     ours = None
+    rows: stored.Table = [["", "samples/s", "MB/s", "bytes read over bytes used", "`ds[list]` / it"]]
     for name, why in kinds(options.only):
         if why is not None:
             print(f"MISSING: {name}: {why}", flush=True)
@@ -58,6 +61,15 @@ def main() -> None:
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             print(f"| {name} | ended with {done.returncode} (-9: more memory than there is) |", flush=True)
+            rows.append(
+                [
+                    name,
+                    f"ended with {done.returncode}" + " (lack of memory)" * (done.returncode == -9),
+                    "",
+                    "",
+                    "",
+                ]
+            )
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         ours = ours or found["rate"]
@@ -66,6 +78,15 @@ def main() -> None:
             f"{found['read'] / found['used']:.2f} | {ours / found['rate']:.2f} |",
             flush=True,
         )
+        rate = found["rate"]
+        shares = [f"{found['read'] / found['used']:.2f}", f"{ours / rate:.2f}"]
+        rows.append([name, f"{rate:,.0f}", f"{rate * found['sample_bytes'] / 1e6:,.0f}", *shares])
+    stored.save(
+        options.save,
+        {"rates": rows},
+        conditions=f"{TIMES_LARGER * options.limit_mb / 1000:.2f} GB, memory of the reading process: {limit}, caches dropped, "
+        "one process; all of one run",
+    )
 
 
 def rows_of(limit_mb: int) -> int:

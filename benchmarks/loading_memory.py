@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import stored
 import torch
 from peers.pixels import iter_pairs, write_shards
 from random_access import natural_picture
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
+    stored.save_option(parser, "loading_memory")
     options = parser.parse_args()
     if options.write is not None:
         picture = natural_picture(1080, 1920, np.random.default_rng(0))
@@ -54,7 +56,12 @@ def main() -> None:
         # In a process of its own: what writing leaves behind is not to be measured.
         write = [sys.executable, __file__, "--write", folder, "--rows", str(options.rows)]
         subprocess.run(write, check=True)
-        report(measure(Path(folder), options.batch, options.epochs, options.workers))
+        found = report(measure(Path(folder), options.batch, options.epochs, options.workers))
+    stored.save(
+        options.save,
+        {"memory": found},
+        conditions=f"{options.workers} workers, {options.epochs} epochs after one to warm up",
+    )
 
 
 def measure(set_dir: Path, batch: int, epochs: int, workers: int) -> list[dict[str, dict[str, float]]]:
@@ -97,10 +104,11 @@ def mean(sizes: Iterable[dict[str, float]]) -> dict[str, float]:
     return {kind: statistics.fmean(each[kind] for each in listed) for kind in FIELDS}
 
 
-def report(epochs: list[dict[str, dict[str, float]]]) -> None:
-    """Print a table of MB, and the growth from the first counted epoch to the last."""
+def report(epochs: list[dict[str, dict[str, float]]]) -> stored.Table:
+    """Print and return a table of MB, and the growth from the first counted epoch to the last."""
     print("| process | kind | " + " | ".join(["warm-up", *map(str, range(1, len(epochs)))]) + " | growth |")
     print("|" + "---|" * (len(epochs) + 3))
+    found: stored.Table = [["MB after epoch", "warm-up", *map(str, range(1, len(epochs))), "growth"]]
     totals = [{kind: sum(sizes[kind] for sizes in epoch.values()) for kind in FIELDS} for epoch in epochs]
     rows = {name: [epoch[name] for epoch in epochs] for name in epochs[0]} | {"all": totals}
     for name, sizes in rows.items():
@@ -109,6 +117,8 @@ def report(epochs: list[dict[str, dict[str, float]]]) -> None:
             growth = values[-1] / values[1] - 1 if values[1] else 0.0
             cells = " | ".join(f"{value:.1f}" for value in values)
             print(f"| {name} | {kind} | {cells} | {growth:+.1%} |")
+            found.append([f"{name}, {kind}", *(f"{value:.1f}" for value in values), f"{growth:+.1%}"])
+    return found
 
 
 if __name__ == "__main__":

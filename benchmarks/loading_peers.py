@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import stored
 import torch
 from peers.base import Batch, Peer
 from peers.local import BasicSr, Lmdb, Ours, OursOneByOne, PngFiles, RamSelect, RamTensor
@@ -58,6 +59,7 @@ def main() -> None:
         "--only", nargs="+", default=[], metavar="NAME", help="parts of names, such as lmdb litdata"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    stored.save_option(parser, "loading_peers")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     pictures, what = pictures_of(options.data)
@@ -78,6 +80,26 @@ def main() -> None:
     print_table(f"DataLoader, {options.workers} workers ({pinned})", loaded)
     for peer in peers:
         print(f"- {peer.name} ({peer.version()}): {peer.settings}")
+    heads = ["samples/s", "MB/s", "`ds[list]` / it"]
+    rows: stored.Table = [
+        ["", f"one process, {heads[0]}", *heads[1:], f"{options.workers} workers, {heads[0]}", *heads[1:]]
+    ]
+    for name in [*alone, *(name for name in loaded if name not in alone)]:
+        rows.append([name, *_cells(alone, name), *_cells(loaded, name)])
+    stored.save(
+        options.save,
+        {"rates": rows},
+        conditions=f"{what} cut into LR 32x32x3 and HR 96x96x3 uint8, batch {BATCH}, page cache warm, {options.threads} torch "
+        f"thread(s), {pinned}; every figure of a column is of one run, rounds in turn, medians of {options.rounds}; torch "
+        f"{torch.__version__}, " + ", ".join(f"{peer.name} {peer.version()}" for peer in peers),
+    )
+
+
+def _cells(rates: Rates, name: str) -> list[str]:
+    if name not in rates:
+        return ["", "", ""]
+    rate = rates[name]
+    return [f"{rate:,.0f}", f"{rate * SAMPLE_BYTES / 1e6:,.0f}", f"{next(iter(rates.values())) / rate:.2f}"]
 
 
 def chosen(only: Sequence[str]) -> list[type[Peer]]:

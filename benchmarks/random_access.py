@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import stored
 import torch
 
 from sr_datasets import PairDataset
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1, help="torch.set_num_threads, for the RAM tensors")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    stored.save_option(parser, "random_access")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -57,6 +59,22 @@ def main() -> None:
     print(f"{'':38}{'samples/s':>10}  {'of tensor[indices]':>18}  {'of index_select(out=)':>21}")
     for name, rate in figures.items():
         print(f"{name:38}{rate:>10,.0f}  {rate / gather:>18.2f}  {rate / into:>21.2f}")
+    rows: stored.Table = [["", "samples/s", "of `tensor[indices]` (allocating)", "of `index_select(out=)`"]]
+    rows += [
+        [
+            "`{}`{}{}".format(*name.partition(",")),
+            f"{rate:,.0f}",
+            f"{rate / gather:.2f}",
+            f"{rate / into:.2f}",
+        ]
+        for name, rate in figures.items()
+    ]
+    stored.save(
+        options.save,
+        {"rates": rows},
+        conditions=f"shuffled epoch in one process, LR 32x32x3 and HR 96x96x3, {options.rows} rows, batch {options.batch}, "
+        f"{options.threads} torch thread(s), page cache warm; ways interleaved, medians of {options.epochs} epochs",
+    )
 
 
 def measure(set_dir: Path, batch: int, epochs: int) -> dict[str, float]:

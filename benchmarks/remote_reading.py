@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import stored
 from pyarrow import fs
 
 from sr_datasets import PairDataset, ResumableSampler
@@ -64,8 +65,17 @@ def main() -> None:
                 f"of it in memory, nothing on the disk; batches of {options.batch}; {options.latency} ms a request"
             )
             print("order                samples/s    MB/s   bytes over bytes used   requests a batch")
+            rows: stored.Table = [["order", "samples/s", "bytes read over bytes used", "requests a batch"]]
             for label, block, at_once in _ways(options.blocks):
-                _read(address, near, label, block, at_once, options, size)
+                rows.append(_read(address, near, label, block, at_once, options, size))
+            stored.save(
+                options.save,
+                {"orders": rows},
+                conditions=f"moto's S3 server on loopback, {options.latency:g} ms of waiting added to each request; {options.groups} "
+                f"row groups of {ROWS_PER_GROUP} rows (LR 32x32x3, HR 96x96x3), {size / 1e6:.0f} MB, of which memory may hold "
+                f"{options.memory:.0%} and the disk nothing; batches of {options.batch}; each order from cold, one epoch or "
+                f"{options.most:g} seconds of it",
+            )
         finally:
             relay.terminate()
             server.terminate()
@@ -82,6 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--blocks", type=int, nargs="*", default=[4, 8, 16])
     parser.add_argument("--most", type=float, default=60, help="seconds after which an order is left")
+    stored.save_option(parser, "remote_reading")
     return parser.parse_args()
 
 
@@ -103,7 +114,7 @@ def _read(
     at_once: int,
     options: argparse.Namespace,
     size: int,
-) -> None:
+) -> list[stored.Cell]:
     remote_module._AT_ONCE = at_once
     with tempfile.TemporaryDirectory(prefix="sr-cache-") as cache:
         place = RemoteSet(
@@ -129,6 +140,7 @@ def _read(
         f"{label:21}{samples / seconds:9.0f}{used / seconds / 1e6:8.1f}{came / used:24.2f}{requests / batches:19.1f}",
         flush=True,
     )
+    return [label, f"{samples / seconds:.0f}", f"{came / used:.2f}", f"{requests / batches:.1f}"]
 
 
 def write_set(folder: Path, groups: int) -> int:

@@ -17,6 +17,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
+import stored
 import torch
 
 from sr_datasets.espcn.media import enlarged_frames
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=["fp32"], choices=("fp32", "fp16", "bf16"))
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=3, help="the fastest is printed")
+    stored.save_option(parser, "upscale_speed")
     options = parser.parse_args()
 
     name, model, _ = open_model(options.model)
@@ -46,6 +48,7 @@ def main() -> None:
     print(f"{options.clip.name}: {info.width}x{info.height} {info.pixel_format} -> "
           f"{info.width * scale}x{info.height * scale}, {options.frames} frames, best of {options.rounds}\n")  # fmt: skip
     print(f"{'way':<36} {'frames/s':>9} {'CPU s/frame':>12}")
+    found: stored.Table = [["way", "frames/s", "CPU s a frame"]]
     for precision in options.precision:
         for threads in options.threads:
             upscaler = Upscaler(model, threads=threads, precision=precision, device=options.device)
@@ -53,18 +56,23 @@ def main() -> None:
             with upscaler:
                 for _ in range(options.rounds):
                     runs.append(_ours(options.clip, upscaler, options.frames))
-            _print(f"{name}, {upscaler.device.type} {precision}, {threads} threads", runs)
+            found.append(_print(f"{name}, {upscaler.device.type} {precision}, {threads} threads", runs))
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         print("ffmpeg is not on PATH: no row for its bicubic")
-        return
-    for threads in options.threads:
+    for threads in options.threads if ffmpeg else ():
         size = f"scale={info.width * scale}:{info.height * scale}:flags=bicubic:threads={threads}"
         command = [ffmpeg, "-v", "error", "-threads", str(threads), "-i", str(options.clip), "-frames:v"]
         command += [str(options.frames), "-vf", size, "-filter_threads", str(threads), "-f", "yuv4mpegpipe"]
         command += ["-strict", "-1", "-y", "/dev/null"]
         runs = [_theirs(command, options.frames) for _ in range(options.rounds)]
-        _print(f"ffmpeg scale bicubic, {threads} threads", runs)
+        found.append(_print(f"ffmpeg scale bicubic, {threads} threads", runs))
+    stored.save(
+        options.save,
+        {"rates": found},
+        conditions=f"{info.width}x{info.height} to {info.width * scale}x{info.height * scale}, torch {torch.__version__}, {gpu}; the "
+        f"fastest of {options.rounds} rounds; decoding and writing y4m are included",
+    )
 
 
 def _ours(path: Path, upscaler: Upscaler, count: int) -> tuple[float, float]:
@@ -103,8 +111,10 @@ def _theirs(command: list[str], frames: int) -> tuple[float, float]:
     return frames / seconds, used / frames
 
 
-def _print(way: str, runs: list[tuple[float, float]]) -> None:
-    print(f"{way:<36} {max(rate for rate, _ in runs):9.2f} {min(used for _, used in runs):12.4f}")
+def _print(way: str, runs: list[tuple[float, float]]) -> list[stored.Cell]:
+    rate, used = max(rate for rate, _ in runs), min(used for _, used in runs)
+    print(f"{way:<36} {rate:9.2f} {used:12.4f}")
+    return [way, f"{rate:.2f}", f"{used:.4f}"]
 
 
 if __name__ == "__main__":
