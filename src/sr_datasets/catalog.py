@@ -238,7 +238,10 @@ def imported_clips(records: Iterable[ClipRecord]) -> dict[str, list[Clip]]:
         if kind not in kinds:
             kinds[kind] = Clip(id=record.clip, media=record.info.media, license=record.license)
         # Their ids are those of records, which were checked: making millions of clips afresh takes minutes.
-        clips[record.source].append(kinds[kind].model_copy(update={"id": record.clip}))
+        like = kinds[kind]
+        clips[record.source].append(
+            Clip.model_construct(like.model_fields_set, **{**like.__dict__, "id": record.clip})
+        )
     return clips
 
 

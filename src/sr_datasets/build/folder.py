@@ -228,8 +228,11 @@ def finished(task: ShardTask) -> ShardResult | None:
 
 def inputs_of(pairs: Sequence[PairPlan]) -> list[InputInfo]:
     """Return the clips of a build as ``sr-data.json`` names them, in order of selection."""
+    # All have the same fields: a set of names of its own would be most of the memory of each of millions.
+    names = set(InputInfo.model_fields)
     return [
-        InputInfo(
+        InputInfo.model_construct(
+            names,
             source=pair.record.source,
             clip=pair.record.clip,
             split=pair.split,
