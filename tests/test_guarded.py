@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,24 @@ def test_the_process_is_kept_also_after_an_error():
         run_guarded(work, "refuse", seconds=60)
 
     assert run_guarded(work, "well", seconds=60) == first
+
+
+def read(task: Path, _: Began) -> str:
+    return task.read_text()
+
+
+def test_relative_paths_begin_in_the_folder_of_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip").write_text(name)
+        monkeypatch.chdir(tmp_path / name)
+        assert run_guarded(read, Path("clip")) == name
+
+    (tmp_path / "second" / "clip").unlink()
+    (tmp_path / "second").rmdir()
+    with pytest.raises(FileNotFoundError):
+        run_guarded(read, Path("clip"))
+    assert run_guarded(read, tmp_path / "first" / "clip") == "first"
 
 
 def test_an_error_that_does_not_come_through_is_told_in_its_words():

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import Pipe, parent_process
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sr_datasets.errors import SrDataError
@@ -55,8 +56,8 @@ def run_guarded(
     """Call a function with a task in a process of its own, and end that process when a piece of the work takes too long.
 
     Processes are kept for later calls, and end with this one. Function, task and result must pickle, and the function
-    must be importable: ``__main__`` is not run again. Threads share processes: another one is started when all have
-    been busy for a second.
+    must be importable: ``__main__`` is not run again. Its current folder is that of this process at the call. Threads
+    share processes: another one is started when all have been busy for a second.
 
     Args:
         function: Called with the task and with what it tells the names of its pieces.
@@ -172,7 +173,7 @@ class _Child:
     def call(self, function: Callable[..., Any], task: Any, seconds: float, silent_seconds: float) -> Any:
         self.busy = True
         try:
-            self.pipe.send((function, task))
+            self.pipe.send((_here(), function, task))
         except OSError:
             raise StuckError("", _how_it_ended(self.process.wait())) from None
         piece, left, silence = "", float("inf"), float("inf")
@@ -218,6 +219,14 @@ class _Child:
 
 
 _pool = _Pool()
+
+
+def _here() -> str:
+    """Return the folder that relative paths of a task begin in: a process was started in what was the folder then."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:  # it was removed, and no relative path leads anywhere
+        return os.sep
 
 
 def _how_it_ended(code: int) -> str:
@@ -266,11 +275,12 @@ def _serve(descriptor: int) -> None:
     pipe.send(("ready", os.getpid()))
     while True:
         try:
-            function, task = pipe.recv()
+            folder, function, task = pipe.recv()
         except EOFError:
             return
         answer: tuple[str, Any]
         try:
+            os.chdir(folder)
             answer = "done", function(task, lambda piece: pipe.send(("began", piece)))
         except Exception as error:  # noqa: BLE001  # it is raised where the caller is
             answer = "raised", _portable(error)
