@@ -1,9 +1,9 @@
 """What workers cost: one recipe built by two processes, by Ray with two CPUs, and twice at once by one process each.
 
-``python benchmarks/engines.py [--ray-address HOST:PORT]``, with Ray when ``ray start --head --num-cpus 2`` runs. A cluster is up and
-has run a build before the first one that counts. Every build is a process of its own, whose start counts, and all
-make the same bytes, or this fails. The clips are CIF noise, which is read in no time, so that starting processes weighs most;
-or, with ``--like FILE...``, as many copies of files that take long to decode.
+``python benchmarks/engines.py [--ray-address HOST:PORT]``, with Ray when ``ray start --head --num-cpus 2`` runs. The cluster
+is up; every build is a command of its own, whose start counts, and all make the same bytes, or this fails. The clips are
+CIF noise, which is read in no time, so that starting weighs most; or, with ``--like FILE...``, copies of files
+that take long to decode.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
+import stored
 from made_clips import fill_store, write_manifest, write_noise
 
 COMMAND = [sys.executable, "-m", "sr_datasets.cli", "build-pairs"]
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--like", type=Path, nargs="+")
     parser.add_argument("--clips-per-shard", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
+    stored.save_option(parser, "engines")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="engines-") as folder:
         home = Path(folder)
@@ -50,28 +52,39 @@ def main() -> None:
         if options.ray_address:
             contenders["ray"] = [["--engine", "ray", "--ray-address", options.ray_address]]
         print(f"{options.clips} clips")
-        compare(home, contenders, rounds=options.rounds)
+        seconds = compare(home, contenders, rounds=options.rounds)
+    tell(seconds, options)
 
 
-def compare(home: Path, contenders: dict[str, list[list[str]]], *, rounds: int) -> None:
+def compare(home: Path, contenders: dict[str, list[list[str]]], *, rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     digests = set()
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for name, builds in contenders.items():
             taken, found = build(home, builds)
             digests |= found
-            if number:  # the first round warms the page cache and the cluster
-                seconds[name].append(taken)
+            seconds[name].append(taken)
+            print(f"{name}: {taken:.2f} s", flush=True)
     if len(digests) != 1:
         raise SystemExit("the builds made different sets")
+    return seconds
+
+
+def tell(seconds: dict[str, list[float]], options: argparse.Namespace) -> None:
     middle = {name: statistics.median(found) for name, found in seconds.items()}
-    for name, found in seconds.items():
-        print(f"{name}: {middle[name]:.2f} s ({', '.join(f'{one:.2f}' for one in found)})")
-    shared = 2 * middle["two workers"]
-    print(f"rate of two workers / rate of two builds: {middle['two builds'] / shared:.2f}")
+    for name, found in middle.items():
+        print(f"{name}: {found:.2f} s, the median")
+    rate = middle["two builds"] / (2 * middle["two workers"])
+    print(f"rate of two workers / rate of two builds: {rate:.2f}")
+    what = {"two workers": "1", "two builds": f"{rate:.2f} (rate of two workers / of two builds)"}
     if "ray" in middle:
+        what["ray"] = f"{middle['ray'] / middle['two workers']:.2f} (seconds on Ray / of two workers)"
         print(f"seconds on Ray / seconds of two workers: {middle['ray'] / middle['two workers']:.2f}")
-    print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+    table: stored.Table = [["", "seconds, median", "each", "ratio"]]
+    for name, found in seconds.items():
+        table.append([name, f"{middle[name]:.1f}", ", ".join(f"{one:.1f}" for one in found), what[name]])
+    kind = "copies of 1080p H.264 clips" if options.like else "CIF clips of noise, 30 frames"
+    stored.save(options.save, {"engines": table}, conditions=f"{options.clips} {kind}, 30 patches each")
 
 
 def build(home: Path, builds: list[list[str]]) -> tuple[float, set[str]]:
