@@ -475,9 +475,60 @@ def test_a_newer_format_and_a_foreign_table_say_so(tmp_path: Path) -> None:
     pq.write_table(table.replace_schema_metadata({"sr-datasets.format": "3"}), path)
     with pytest.raises(ShardError, match="shard format 3; this sr-datasets reads up to 2"):
         ShardReader(path).pixels(0)
+    pq.write_table(table.replace_schema_metadata({"sr-datasets.format": b"\xff"}), path)
+    with pytest.raises(ShardError, match="shard format \ufffd; this sr-datasets reads up to 2"):
+        ShardReader(path).pixels(0)
     path.write_text("<html>not here</html>")
     with pytest.raises(ShardError, match="not a whole Parquet file: 21 bytes"):
         ShardReader(path).pixels(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("sample_id", pa.binary(), "column sample_id holds binary, expected texts"),
+        ("lr_width", pa.float64(), "column lr_width holds double, expected whole numbers"),
+        ("pts", pa.list_(pa.string()), "column pts holds list<.*>, expected lists of whole numbers"),
+        ("hr", pa.list_(pa.int8()), "column hr holds list<.*>, expected bytes"),
+        ("lr", pa.struct([("path", pa.string())]), "column lr holds struct<path: string>, expected bytes"),
+    ],
+)
+def test_a_column_of_other_values_is_told_before_it_is_read(
+    tmp_path: Path, name: str, kind: pa.DataType, message: str
+) -> None:
+    write_shard(tmp_path / "ours.parquet", [make_rows("clip", 3)])
+    table = pq.read_table(tmp_path / "ours.parquet")
+    place = table.column_names.index(name)
+    path = tmp_path / "a.parquet"
+    pq.write_table(table.set_column(place, pa.field(name, kind), pa.nulls(3, kind)), path)
+
+    with pytest.raises(ShardError, match=f"not a shard: {message}"):
+        ShardReader(path).read_row(0)
+
+
+def test_values_that_are_missing_and_shapes_that_no_row_has_are_told(tmp_path: Path) -> None:
+    write_shard(tmp_path / "ours.parquet", [make_rows("clip", 3)])
+    table = pq.read_table(tmp_path / "ours.parquet")
+    path = tmp_path / "a.parquet"
+
+    def changed(name: str, values: list[Any]) -> ShardReader:
+        place = table.column_names.index(name)
+        kind = SCHEMA.field(name).type
+        if pa.types.is_list(kind):
+            kind = pa.list_(kind.value_type)
+        pq.write_table(table.set_column(place, pa.field(name, kind), pa.array(values, kind)), path)
+        return ShardReader(path)
+
+    with pytest.raises(ShardError, match="column drawn of row group 0 lacks 1 values"):
+        changed("drawn", ["{}", None, "{}"]).row(0)
+    with pytest.raises(ShardError, match="column pts of row group 0 lacks 1 values"):
+        changed("pts", [[1], [None], [2]]).row(0)
+    with pytest.raises(ShardError, match="column lr_width of row group 0 lacks 3 values"):
+        changed("lr_width", [None] * 3).pixels(0)
+    with pytest.raises(ShardError, match=r"no row can have the shape of row group 0: .*lr_height -4"):
+        changed("lr_height", [-4] * 3).pixels(0)
+    with pytest.raises(ShardError, match=r"no row can have the shape of row group 0: .*bit_depth 17"):
+        changed("bit_depth", [17] * 3).pixels(0)
 
 
 # Readers

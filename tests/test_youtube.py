@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from clips import Planes, formula_clip
@@ -765,6 +766,25 @@ def test_a_damaged_ledger_is_named_and_not_overwritten(content: bytes, tmp_path:
     with pytest.raises(FetchError, match=r"availability\.parquet"):
         Ledger(path).put(entry("AAAAAAAAAAA"))
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([3_000_000], pa.date32()), "date value out of range"),
+        (pa.array([None], pa.date32()), "column checked lacks 1 values"),
+        (pa.array(["2026"]), "column checked holds string, expected date32"),
+    ],
+)
+def test_a_ledger_of_other_values_is_named(column: pa.Array, message: str, tmp_path: Path):
+    ledger = Ledger(tmp_path / "availability.parquet")
+    ledger.put(entry("AAAAAAAAAAA"))
+    table = pq.read_table(ledger.path)
+    place = table.column_names.index("checked")
+    pq.write_table(table.set_column(place, "checked", column), ledger.path)
+
+    with pytest.raises(FetchError, match=rf"availability\.parquet: cannot be read as a ledger: {message}"):
+        ledger.entries()
 
 
 # ---- the command line ------------------------------------------------------------------------------------

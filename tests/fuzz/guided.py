@@ -11,9 +11,10 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from fuzz.running import Outcome
+from fuzz.running import PATIENCE, Outcome
 
 _TESTS = Path(__file__).parents[1]
 
@@ -58,7 +59,10 @@ def _work(name: str, folder: Path, seconds: int) -> None:
         (folder / "corpus" / str(number)).write_bytes(data)
 
     def one(data: bytes) -> None:
+        start = time.process_time()
         try_input(reader, data, folder / "scratch")
+        took = time.process_time() - start
+        assert took <= reader.seconds, f"it took {took:.1f} s of processor time"
 
     def change(data: bytes, most: int, seed: int) -> bytes:
         draws = random.Random(seed)
@@ -70,10 +74,12 @@ def _work(name: str, folder: Path, seconds: int) -> None:
         return found[:most]
 
     most = max(len(data) for data in seeds) * 2
+    # libFuzzer goes by the clock, and other processes may have the machine or its disk.
+    patience = round(PATIENCE * reader.seconds)
     atheris.Setup(
         [
-            sys.argv[0], f"-max_total_time={seconds}", f"-max_len={most}", f"-timeout={round(reader.seconds)}",
-            f"-rss_limit_mb={2048 + (reader.memory_bytes >> 20)}", f"-artifact_prefix={folder}/harm-", str(folder / "corpus"),
+            sys.argv[0], f"-max_total_time={seconds}", f"-max_len={most}", f"-timeout={patience}",
+            f"-report_slow_units={patience}", f"-rss_limit_mb={2048 + (reader.memory_bytes >> 20)}", f"-artifact_prefix={folder}/harm-", str(folder / "corpus"),
         ],
         one,
         custom_mutator=change,

@@ -25,7 +25,7 @@ from fuzz.mutating import mutated
 from fuzz.readers import READERS, Reader
 
 _TESTS = Path(__file__).parents[1]
-_PATIENCE = 12
+PATIENCE = 12
 """Seconds by the clock that a second of processor time may take."""
 CASES = _TESTS / "data" / "fuzz"
 """Inputs that once did harm, by reader."""
@@ -100,7 +100,7 @@ def _work(name: str, seconds: float, seed: int, folder: Path) -> None:
     while (here := time.monotonic()) < end:
         if here - armed > 1:  # anew for each input would take longer than most inputs
             signal.setitimer(signal.ITIMER_PROF, reader.seconds + 1)
-            faulthandler.dump_traceback_later(_PATIENCE * reader.seconds, exit=True)
+            faulthandler.dump_traceback_later(PATIENCE * reader.seconds, exit=True)
             armed = here
         data = mutated(draws, seeds, reader.words)
         if reader.mend is not None and draws.random() < 0.7:

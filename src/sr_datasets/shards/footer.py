@@ -1,11 +1,13 @@
 """The footer of a Parquet file, looked at before Arrow's C++ does.
 
 Arrow ends the whole process, past any ``except``, when it is asked about a column chunk whose description contradicts
-the schema: another type, a histogram of another length, a statistic of another size. One altered byte is enough. So
-what it would stumble over is looked for here, in one pass over the footer's Thrift (compact protocol).
+the schema: another type, a histogram of another length, a statistic of another size; or whose codec has no number that
+it knows. One altered byte is enough. So what it would stumble over is looked for here, in one pass over the footer's
+Thrift (compact protocol).
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -20,6 +22,7 @@ _SIZES: Final = (1, 4, 8, 12, 4, 8, None, None)
 _BYTE_ARRAY: Final = 6
 _FIXED: Final = 7
 _REPEATED: Final = 2
+_CODECS: Final = 8  # CompressionCodec: UNCOMPRESSED, SNAPPY, GZIP, LZO, BROTLI, LZ4, ZSTD, LZ4_RAW
 
 
 class FooterError(Exception):
@@ -31,6 +34,8 @@ class _Leaf:
     """A column without columns below it."""
 
     name: str
+    path: bytes
+    """Its name and those above it, as a column chunk gives them: a list in Thrift's compact protocol."""
     kind: int
     size: int | None
     """Bytes of a value; None for any number."""
@@ -38,6 +43,16 @@ class _Leaf:
     """Highest repetition level."""
     definition: int
     """Highest definition level."""
+
+
+@dataclass(slots=True)
+class _Above:
+    """A column with columns below it, of which some are still to come."""
+
+    left: int
+    repetition: int
+    definition: int
+    path: tuple[bytes, ...]
 
 
 def check_footer_of(path: Path, source: BinaryIO | None = None) -> None:
@@ -105,7 +120,7 @@ def _check_file(data: bytes) -> None:
 def _schema(data: bytes, at: int) -> tuple[list[_Leaf], int]:
     """Read the tree of columns, which stands in depth-first order."""
     leaves: list[_Leaf] = []
-    above: list[list[int]] = []  # children that are still to come, repetition, definition
+    above: list[_Above] = []
     count, at = _structs(data, at)
     for place in range(count):
         found = [0, -1, 0, 0, 0, 0]  # by number: 1 type, 2 length of a value, 3 repetition, 5 children
@@ -121,25 +136,27 @@ def _schema(data: bytes, at: int) -> tuple[list[_Leaf], int]:
             else:
                 at = _skip(data, at, head & 15)
         at += 1
-        while above and not above[-1][0]:
+        while above and not above[-1].left:
             above.pop()
         if bool(above) == (place == 0):
             raise FooterError("its schema has columns below none")
-        repetition, definition = above[-1][1:] if above else (0, 0)
+        path: tuple[bytes, ...] = ()
+        repetition = definition = 0
         if above:
-            above[-1][0] -= 1
-            repetition += found[3] == _REPEATED
-            definition += found[3] != 0
+            above[-1].left -= 1
+            path = (*above[-1].path, _text(name))
+            repetition = above[-1].repetition + (found[3] == _REPEATED)
+            definition = above[-1].definition + (found[3] != 0)
         if found[5] > 0 or not place:
-            above.append([found[5], repetition, definition])
+            above.append(_Above(found[5], repetition, definition, path))
             if len(above) > _DEEPEST:
                 raise FooterError(f"its columns are nested more than {_DEEPEST} deep")
             continue
         if not 0 <= found[1] < len(_SIZES):
             raise FooterError(f"column {_shown(name)} has the type {found[1]}, which is none")
         length = found[2] if found[1] == _FIXED else _SIZES[found[1]]
-        leaves.append(_Leaf(_shown(name), found[1], length, repetition, definition))
-    if any(left for left, *_ in above):
+        leaves.append(_Leaf(_shown(name), _list_of(path), found[1], length, repetition, definition))
+    if any(one.left for one in above):
         raise FooterError("its schema ends before its columns")
     return leaves, at
 
@@ -186,6 +203,15 @@ def _column(data: bytes, at: int, leaf: _Leaf) -> int:
             found = (value >> 1) ^ -(value & 1)
             if found != leaf.kind:
                 raise FooterError(f"column {leaf.name} has the type {found}, its schema says {leaf.kind}")
+        elif number == 3 and head & 15 == _LIST:
+            start, at = at, _skip(data, at, _LIST)
+            if data[start:at] != leaf.path:
+                raise FooterError(f"the chunk of column {leaf.name} has another name than its schema says")
+        elif number == 4 and head & 15 == _I32:
+            value, at = _varint(data, at)
+            codec = (value >> 1) ^ -(value & 1)
+            if not 0 <= codec < _CODECS:
+                raise FooterError(f"column {leaf.name} is compressed by codec {codec}, which is none")
         elif number == 12 and head & 15 == _STRUCT:
             at = _statistics(data, at, leaf)
         elif number == 16 and head & 15 == _STRUCT:
@@ -297,6 +323,29 @@ def _skip(data: bytes, at: int, kind: int, depth: int = 0) -> int:
     if kind == _BYTE:
         return at + 1
     raise ValueError(f"a field of type {kind}")
+
+
+def _text(name: bytes) -> bytes:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        raise FooterError(f"the name of column {_shown(name)} is no text") from None
+    return name
+
+
+def _list_of(texts: Sequence[bytes]) -> bytes:
+    """Return texts as Thrift's compact protocol writes a list of them."""
+    count = len(texts)
+    head = bytes([count << 4 | _BINARY]) if count < 15 else bytes([15 << 4 | _BINARY, count])
+    return head + b"".join(_number(len(text)) + text for text in texts)
+
+
+def _number(value: int) -> bytes:
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
 
 
 def _shown(name: bytes) -> str:

@@ -239,6 +239,8 @@ def _runs(table: pa.Table) -> Iterator[tuple[tuple[str, int], int]]:
     groups = np.from_dlpack(table.column("row_group").combine_chunks())
     if not len(codes):
         return
+    if not 0 <= int(codes.min()) <= int(codes.max()) < len(names):
+        raise LookupError("its rows name shards that it does not list")
     starts = np.flatnonzero((np.diff(codes) != 0) | (np.diff(groups) != 0)) + 1
     bounds = [0, *starts.tolist(), len(codes)]
     for first, end in itertools.pairwise(bounds):

@@ -35,18 +35,22 @@ from sr_datasets.shards.schema import (
     META_PREFIX,
     PIXEL_COLUMNS,
     PREVIEW_COLUMN,
+    SCHEMA,
     SHAPE_COLUMNS,
     Pixels,
     Row,
     Shape,
     shape_of_columns,
     shard_digest,
+    unlike_schema,
     with_later_columns,
 )
 from sr_datasets.shards.sets import ShardSummary, split_of_name
 from sr_datasets.shards.storage import Storage
 
 _CACHED_GROUPS = 2
+_FILLED_COLUMNS = frozenset(SCHEMA.names).difference(BULKY_COLUMNS)
+"""Columns that have a value in each row; those of pixels are looked at where they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +313,14 @@ class ShardReader:
                     f"{self.path}: row group {group} holds rows of {len(kinds)} shapes, a group has one. "
                     "Rewrite the shard with row groups of one shape."
                 )
-            self._shapes[group] = shape_of_columns(*kinds.pop())
+            numbers = dict(zip(SHAPE_COLUMNS, kinds.pop(), strict=True))
+            if min(numbers.values()) < 0 or not 1 <= numbers["bit_depth"] <= 16:
+                said = ", ".join(f"{name} {value}" for name, value in numbers.items())
+                raise ShardError(
+                    f"{self.path}: no row can have the shape of row group {group}: {said}. "
+                    "The shard is altered: copy or build it again."
+                )
+            self._shapes[group] = shape_of_columns(**numbers)
         return self._shapes[group]
 
     def pixels(self, row: int) -> tuple[Pixels, Pixels]:
@@ -541,12 +552,27 @@ class ShardReader:
             ) from error
         try:
             # One thread: a pool inherited by fork would hang.
-            return file.read_row_group(group, columns=list(columns), use_threads=False)
+            table = file.read_row_group(group, columns=list(columns), use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise ShardError(
                 f"{self.path}: row group {group} cannot be read ({error}). "
                 "The shard is truncated or altered: copy or build it again."
             ) from error
+        for name in _FILLED_COLUMNS.intersection(table.column_names):
+            if empty := _missing_values(table.column(name)):
+                raise ShardError(
+                    f"{self.path}: column {name} of row group {group} lacks {empty} values, and a shard has each of them. "
+                    "Rewrite the shard, or copy or build it again."
+                )
+        return table
+
+
+def _missing_values(column: pa.ChunkedArray) -> int:
+    """Return how many values a column lacks, those of its lists too."""
+    empty = int(column.null_count)
+    if pa.types.is_nested(column.type):
+        empty += sum(chunk.flatten().null_count for chunk in column.chunks)
+    return empty
 
 
 def length_before(view: memoryview, offset: int) -> int:
@@ -587,7 +613,9 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
             f"{path} has a footer that cannot be right: {error}. The shard is altered: copy or build it again."
         ) from error
     metadata = file.metadata.metadata or {}
-    version = metadata.get(f"{META_PREFIX}format".encode(), str(FORMAT_VERSION).encode()).decode()
+    version = metadata.get(f"{META_PREFIX}format".encode(), str(FORMAT_VERSION).encode()).decode(
+        errors="replace"
+    )
     if not version.isdecimal() or int(version) > FORMAT_VERSION:
         file.close()
         raise ShardError(
@@ -600,6 +628,11 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
         raise ShardError(
             f"{path} is a Parquet file but not a shard: it lacks the columns {', '.join(missing)}. "
             "docs/shards.md lists what a shard needs."
+        )
+    if unlike := unlike_schema(file.schema_arrow):
+        file.close()
+        raise ShardError(
+            f"{path} is a Parquet file but not a shard: {unlike}. docs/shards.md lists what a shard needs."
         )
     return file
 

@@ -177,6 +177,64 @@ SCHEMA: Final = pa.schema(
 _ORDER: Final = {name: place for place, name in enumerate(SCHEMA.names)}
 
 
+def unlike_schema(found: pa.Schema) -> str | None:
+    """Say which column holds other values than ``SCHEMA`` says; None where each one that is there is like it.
+
+    Other tools write the same values in other widths and layouts: large texts, lists of a fixed size, unsigned numbers.
+    Pixels may be PNGs, in structs with a field ``bytes``.
+    """
+    for field in SCHEMA:
+        places = found.get_all_field_indices(field.name)
+        if not places:
+            continue
+        if len(places) > 1:
+            return f"column {field.name} stands {len(places)} times"
+        kind = found.field(places[0]).type
+        if field.name in PIXEL_COLUMNS:
+            like, expected = _holds_bytes(kind), "bytes"
+        elif field.type == pa.string():
+            like, expected = _holds_text(kind), "texts"
+        elif field.type == pa.int32():
+            like, expected = pa.types.is_integer(kind), "whole numbers"
+        else:
+            like, expected = _is_list(kind) and pa.types.is_integer(kind.value_type), "lists of whole numbers"
+        if not like:
+            return f"column {field.name} holds {str(kind)[:60]}, expected {expected}"
+    return None
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if _is_list(kind):
+        kind = kind.value_type
+    if pa.types.is_struct(kind):
+        place = kind.get_field_index("bytes")
+        if place < 0:
+            return False
+        kind = kind.field(place).type
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
+
+
 LATER_COLUMNS: Final = {
     "chroma_filter": ("color", "siting"),
     "frame_height": (),

@@ -381,8 +381,10 @@ def is_as_written(set_dir: Path) -> bool:
     said = json.loads(text).get(_OWN_SHA256)
     if said is None:
         return True
-    without = _NO_SHA256.encode().join(text.rsplit(str(said).encode(), 1))
-    return hashlib.sha256(without).hexdigest() == str(said)
+    if not isinstance(said, str) or not re.fullmatch("[0-9a-f]{64}", said):
+        return False
+    without = _NO_SHA256.encode().join(text.rsplit(said.encode(), 1))
+    return hashlib.sha256(without).hexdigest() == said
 
 
 def read_set(set_dir: Path, *, inputs: bool = True) -> SetInfo:

@@ -99,6 +99,25 @@ _KINDS = {
 _SCHEMA = pa.schema([pa.field(field.name, _KINDS.get(field.name, pa.string())) for field in fields(Entry)])
 
 
+_MAY_LACK = ("start_ms", "end_ms")
+
+
+def _unlike_schema(table: pa.Table) -> str | None:
+    """Say which column is not like ``_SCHEMA`` says; None where each one is. A ledger of old has fewer columns."""
+    for name in table.column_names:
+        place = _SCHEMA.get_field_index(name)
+        if place < 0:
+            return f"column {name} is unknown"
+        if table.column_names.count(name) > 1:
+            return f"column {name} stands twice"
+        column = table.column(name)
+        if column.type != _SCHEMA.field(place).type:
+            return f"column {name} holds {column.type}, expected {_SCHEMA.field(place).type}"
+        if column.null_count and name not in _MAY_LACK:
+            return f"column {name} lacks {column.null_count} values"
+    return None
+
+
 def ledger_of(root: Path, source: str) -> "Ledger":
     """Return the ledger of a source in a data folder."""
     return Ledger(root / source / LEDGER_NAME)
@@ -122,11 +141,15 @@ class Ledger:
         """
         try:
             with self.path.open("rb") as file:
-                rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+                table = pq.read_table(file)
+            if unlike := _unlike_schema(table):
+                raise TypeError(unlike)
+            rows: list[dict[str, Any]] = table.to_pylist()
             found = [Entry(**row) for row in rows]
         except FileNotFoundError:
             return []
-        except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError) as error:
+        # OverflowError: a day beyond the year 9999.
+        except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError, OverflowError) as error:
             raise FetchError(
                 f"{self.path}: cannot be read as a ledger: {error}. Move it away; what is in the store stays there."
             ) from error
