@@ -20,11 +20,11 @@ from sr_datasets.build.elsewhere import on_workers, require_shared
 from sr_datasets.build.estimating import BuildEstimate, estimate_build
 from sr_datasets.build.folder import (
     LOCK_NAME,
-    REPORT_NAME,
     finished,
     locked_folder,
     own_folder,
 )
+from sr_datasets.build.makers import tell_makers
 from sr_datasets.build.parts import PartBuild, run_part
 from sr_datasets.build.planning import (
     WHOLE,
@@ -61,7 +61,7 @@ from sr_datasets.files import disk_errors
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.recipe import Recipe
 from sr_datasets.remotes import Place, is_address
-from sr_datasets.shards.sets import STATE_NAME, write_index
+from sr_datasets.shards.sets import REPORT_NAME, STATE_NAME, write_index
 from sr_datasets.store import Store
 from sr_datasets.video import guessed_facts, refuse_interlaced, with_declared
 
@@ -127,8 +127,8 @@ def build_pairs(
         progress: Where to report, silent by default.
 
     Raises:
-        BuildError: A clip is too small or too short, the folder holds something else, or the list of ``lock``
-            cannot be had.
+        BuildError: A clip is too small or too short, the folder holds something else, or shards that were made with other
+            packages, or the list of ``lock`` cannot be had.
         StoreError: A clip is missing, or its file was changed since it was verified.
         DecodeError: A clip cannot be read.
         RemoteError: The address cannot be reached, or refuses.
@@ -160,37 +160,57 @@ def build_pairs(
     tasks = plan_shards(
         recipe, pairs, out_dir=folder.absolute(), store=store, on_error=on_error, clip_seconds=clip_seconds
     )
-    with disk_errors(f"building into {folder}", folder), own_folder(recipe, pairs, tasks, folder):
+    with disk_errors(f"building into {folder}", folder), own_folder(recipe, pairs, tasks, folder) as done:
         _register(recipe, pairs, folder, store)
-        results = {task.name: result for task in tasks if (result := finished(task)) is not None}
-        todo = [task for task in tasks if task.name not in results]
-        num_reused = len(results)
-        with progress.bar(
-            f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
-        ) as bar:
-            there = [task for task in tasks if task.name in results]
-            num_clips = sum(len(task.pairs) for task in there)
-            bar.advance(sum(task.num_rows for task in there), present=True)
-            for task, result in run_tasks(on_workers(build_shard, recipe, workers), todo, workers=workers):
-                require_shared(task.path, result, workers)
-                results[task.name] = result
-                bar.advance(task.num_rows)
-                num_clips += len(task.pairs)
-                bar.note(f"{num_clips} of {len(pairs)} clips")
-                for clip in result.skipped:
-                    progress.log(f"left out: {clip.source}/{clip.clip}: {clip.reason}")
-        in_order = [results[task.name].summary for task in tasks]
-        info = describe_build(recipe, pairs, tasks, results, write_index(folder, in_order), chosen.skipped)
-        report = report_of(
-            info,
-            recipe,
-            out_dir,
-            chosen.skipped,
-            num_reused=num_reused,
-            seconds=sum_of_seconds(results.values(), wall=perf_counter() - start),
-        )
-        write_descriptions(folder, info, report, workers)
+        if done is None:
+            report = _make_set(recipe, chosen, pairs, tasks, folder, workers, progress, start)
+        else:
+            tell_makers(recipe, Place(folder), done, progress)
+            wall = {"wall": perf_counter() - start}
+            report = report_of(done, recipe, folder, chosen.skipped, num_reused=len(tasks), seconds=wall)
     _lock_list(recipe, pairs, store, progress)
+    return report
+
+
+def _make_set(
+    recipe: Recipe,
+    chosen: Chosen,
+    pairs: Sequence[PairPlan],
+    tasks: Sequence[ShardTask],
+    folder: Path,
+    workers: Workers,
+    progress: Progress,
+    start: float,
+) -> BuildReport:
+    """Make the shards that are not there, then the index, the card and ``sr-data.json``."""
+    results = {task.name: result for task in tasks if (result := finished(task)) is not None}
+    todo = [task for task in tasks if task.name not in results]
+    num_reused = len(results)
+    with progress.bar(
+        f"building {recipe.id}", total=sum(task.num_rows for task in tasks), unit="rows"
+    ) as bar:
+        there = [task for task in tasks if task.name in results]
+        num_clips = sum(len(task.pairs) for task in there)
+        bar.advance(sum(task.num_rows for task in there), present=True)
+        for task, result in run_tasks(on_workers(build_shard, recipe, workers), todo, workers=workers):
+            require_shared(task.path, result, workers)
+            results[task.name] = result
+            bar.advance(task.num_rows)
+            num_clips += len(task.pairs)
+            bar.note(f"{num_clips} of {len(pairs)} clips")
+            for clip in result.skipped:
+                progress.log(f"left out: {clip.source}/{clip.clip}: {clip.reason}")
+    in_order = [results[task.name].summary for task in tasks]
+    info = describe_build(recipe, pairs, tasks, results, write_index(folder, in_order), chosen.skipped)
+    report = report_of(
+        info,
+        recipe,
+        folder,
+        chosen.skipped,
+        num_reused=num_reused,
+        seconds=sum_of_seconds(results.values(), wall=perf_counter() - start),
+    )
+    write_descriptions(folder, info, report, workers)
     return report
 
 

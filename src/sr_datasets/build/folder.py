@@ -11,11 +11,14 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sr_datasets.build.cutting import ShardResult
+from sr_datasets.build.makers import described, require_makers
+from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import PairPlan, ShardTask, some
 from sr_datasets.card import CARD_NAME, CROISSANT_NAME
 from sr_datasets.errors import BuildError, ShardError
-from sr_datasets.files import lock_beside, write_atomic
+from sr_datasets.files import lock_beside, sha256_of, write_atomic
 from sr_datasets.recipe import Recipe
+from sr_datasets.remotes import Place
 from sr_datasets.sampling import (
     digest_of,
 )
@@ -26,6 +29,7 @@ from sr_datasets.shards.sets import (
     INDEX_NAME,
     MEASURES_NAME,
     PARTS_DIR,
+    REPORT_NAME,
     SET_NAME,
     STATE_NAME,
     BuildState,
@@ -33,15 +37,12 @@ from sr_datasets.shards.sets import (
     LrInfo,
     SetInfo,
     SkippedInput,
-    read_set,
     split_of_name,
 )
 from sr_datasets.shards.verify import verify_shard
 
 _logger = logging.getLogger(__name__)
 
-REPORT_NAME = "build-report.json"
-"""What the last run of the build did: no part of the set, and other on each run."""
 LOCK_NAME = ".build.lock"
 """Held while something writes into the folder: alone, or together by the jobs of a build in parts."""
 SET_FILES = (DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME)
@@ -53,8 +54,13 @@ _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part")
 @contextmanager
 def own_folder(
     recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], out_dir: Path
-) -> Iterator[None]:
-    """Hold the folder for this build alone, after a look at whether it may be built into."""
+) -> Iterator[SetInfo | None]:
+    """Hold the folder for this build alone, after a look at whether it may be built into.
+
+    Yields:
+        What the folder holds, if that is this very set, finished and whole, of other packages than are here: to be left
+        as it is. Else None.
+    """
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -64,16 +70,39 @@ def own_folder(
     with locked_folder(out_dir):
         plan = set_plan(recipe, pairs)
         check_folder(recipe, pairs, tasks, plan, out_dir)
-        state = BuildState(recipe=recipe.id, plan=plan)
-        write_atomic(out_dir / STATE_NAME, state.model_dump_json(exclude_defaults=True).encode())
+        done: SetInfo | None = None
+        try:
+            require_makers(recipe, Place(out_dir))
+        except BuildError:
+            if (done := _whole(recipe, pairs, tasks, out_dir)) is None:
+                raise
+        if done is None:
+            state = BuildState(recipe=recipe.id, plan=plan, packages=packages_of(recipe))
+            write_atomic(out_dir / STATE_NAME, state.model_dump_json(exclude_defaults=True).encode())
         # Of a run that was killed: the lock says that nobody writes them now.
         _drop_partials(out_dir)
         for path in out_dir.iterdir():
             if _is_partial_of_ours(path.name):
                 path.unlink(missing_ok=True)
-        yield
+        yield done
         # From here on sr-data.json says what the folder holds.
         clear_folder(out_dir)
+
+
+def _whole(
+    recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask], out_dir: Path
+) -> SetInfo | None:
+    """Return what a finished set is, if this build has nothing to do in it: its files are what ``sr-data.json`` says."""
+    info = described(Place(out_dir))
+    if info is None or not describes(info, recipe, pairs, tasks):
+        return None
+    said = {shard.name: shard.sha256 for shard in info.shards}
+    for task in tasks:
+        result = finished(task)
+        if result is None or result.summary.sha256 != said[task.name]:
+            return None
+    index = out_dir / INDEX_NAME
+    return info if index.is_file() and sha256_of(index) == info.index.sha256 else None
 
 
 def set_plan(recipe: Recipe, pairs: Sequence[PairPlan]) -> str:
@@ -142,7 +171,7 @@ def check_folder(
         raise BuildError(
             f"{out_dir} holds files that no build wrote: {some(sorted(strangers))}. Give --out a new or an empty folder."
         )
-    there = _described(out_dir)
+    there = described(Place(out_dir))
     if there is not None:
         other = str(there.recipe.get("id"))
         same = describes(there, recipe, pairs, tasks)
@@ -179,13 +208,6 @@ def describes(info: SetInfo, recipe: Recipe, pairs: Sequence[PairPlan], tasks: S
         # A set of which clips were forgotten keeps its shards' names, though it may have fewer of them.
         and {shard.name for shard in info.shards} == {task.name for task in tasks}
     )
-
-
-def _described(out_dir: Path) -> SetInfo | None:
-    try:
-        return read_set(out_dir)
-    except ShardError:
-        return None
 
 
 def _is_of_this_build(tasks: Sequence[ShardTask], out_dir: Path) -> bool:

@@ -21,19 +21,23 @@ def packages_of(recipe: Recipe) -> dict[str, str]:
     return {"sr-datasets": __version__, **{name: version(name) for name in _PACKAGES}, **others}
 
 
+def differing(recipe: Recipe, expected: Mapping[str, str]) -> list[str]:
+    """Return what to say of each package that differs here from another machine's, or an earlier run's."""
+    here = packages_of(recipe)
+    return [
+        f"{name} {here.get(name, 'none')} here, {expected.get(name, 'none')} there"
+        for name in sorted({*here, *expected})
+        if here.get(name) != expected.get(name)
+    ]
+
+
 def require_packages(recipe: Recipe, expected: Mapping[str, str], whose: str) -> None:
     """Make sure that this machine has the packages of another one, so that both write the same bytes.
 
     Raises:
         BuildError: A version differs.
     """
-    here = packages_of(recipe)
-    differ = [
-        f"{name} {here.get(name, 'none')} here, {expected.get(name, 'none')} there"
-        for name in sorted({*here, *expected})
-        if here.get(name) != expected.get(name)
-    ]
-    if differ:
+    if differ := differing(recipe, expected):
         raise BuildError(
             f"recipe {recipe.id}: this machine ({platform.node()}) has other packages than {whose}, so its shards could have "
             f"other bytes: {'; '.join(differ)}. Install the same versions on each."

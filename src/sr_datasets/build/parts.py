@@ -13,20 +13,18 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from pydantic import ValidationError
-
 from sr_datasets.build.cutting import ShardResult
 from sr_datasets.build.elsewhere import on_workers, require_shared
 from sr_datasets.build.folder import (
     LOCK_NAME,
-    REPORT_NAME,
     SET_FILES,
     check_folder,
     clear_folder,
     describes,
     set_plan,
 )
-from sr_datasets.build.packages import packages_of, require_packages
+from sr_datasets.build.makers import described, require_makers, state_of, tell_makers
+from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import WHOLE, PairPlan, Part, ShardTask, some
 from sr_datasets.build.receipts import (
     drop_receipts,
@@ -55,6 +53,7 @@ from sr_datasets.shards.sets import (
     DATA_DIR,
     INDEX_NAME,
     PARTS_DIR,
+    REPORT_NAME,
     SET_NAME,
     STATE_NAME,
     BuildState,
@@ -62,7 +61,6 @@ from sr_datasets.shards.sets import (
     SetInfo,
     SkippedInput,
     missing_parts,
-    read_set,
     write_index_tables,
 )
 
@@ -114,6 +112,7 @@ def run_part(
     with _held(build):
         if (info := _already(build)) is not None:
             _clear(build.place)
+            tell_makers(build.recipe, build.place, info, progress)
             return _ended(build, info, wall=perf_counter() - start)
         _join(build)
         begin()
@@ -172,7 +171,7 @@ def _check(build: PartBuild) -> None:
     """Refuse a place that holds something else, before anything is written there."""
     folder = build.place.local
     if folder is None:
-        _check_place(build, _described(build.place))
+        _check_place(build, described(build.place))
     elif folder.is_dir():
         check_folder(build.recipe, build.pairs, build.tasks, set_plan(build.recipe, build.pairs), folder)
 
@@ -190,25 +189,28 @@ def _held(build: PartBuild) -> Iterator[None]:
         raise BuildError(
             f"{folder} is a file, or lies in one. Give --out a new or an empty folder."
         ) from error
-    with ExitStack() as stack:
-        if not stack.enter_context(lock_beside(folder / LOCK_NAME, exclusive=False)):
-            raise BuildError(
-                f"{folder}: a build without --part is writing into this folder, or `sr-data forget` is. Wait for it to end."
-            )
-        name = f"{build.part.number}-of-{build.part.count}.lock"
-        if not stack.enter_context(lock_beside(folder / PARTS_DIR / name, exclusive=True)):
-            raise BuildError(
-                f"{folder}: another job is building part {build.part}. Let it end; when it is killed, run this again."
-            )
-        yield
-    with suppress(OSError), lock_beside(folder / LOCK_NAME, exclusive=True):
-        pass  # who holds it alone deletes it
+    try:
+        with ExitStack() as stack:
+            if not stack.enter_context(lock_beside(folder / LOCK_NAME, exclusive=False)):
+                raise BuildError(
+                    f"{folder}: a build without --part is writing into this folder, or `sr-data forget` is. Wait for it to "
+                    "end."
+                )
+            name = f"{build.part.number}-of-{build.part.count}.lock"
+            if not stack.enter_context(lock_beside(folder / PARTS_DIR / name, exclusive=True)):
+                raise BuildError(
+                    f"{folder}: another job is building part {build.part}. Let it end; when it is killed, run this again."
+                )
+            yield
+    finally:
+        with suppress(OSError), lock_beside(folder / LOCK_NAME, exclusive=True):
+            pass  # who holds it alone deletes it
 
 
 def _already(build: PartBuild) -> SetInfo | None:
     """Return what is in the place, if that is this very set, finished, with every file of the size that it should have."""
     place = build.place
-    info = _described(place)
+    info = described(place)
     if info is None or not describes(info, build.recipe, build.pairs, build.tasks):
         return None
     not_taken = {(clip.source, clip.clip) for clip in build.skipped}
@@ -218,17 +220,6 @@ def _already(build: PartBuild) -> SetInfo | None:
     sizes = place.sizes(DATA_DIR)
     whole = all(sizes.get(shard.name) == shard.size_bytes for shard in info.shards)
     return info if whole and place.size_of(INDEX_NAME) == info.index.size_bytes else None
-
-
-def _described(place: Place) -> SetInfo | None:
-    if place.size_of(SET_NAME) is None:
-        return None
-    with tempfile.TemporaryDirectory(prefix="sr-data-set-") as folder:
-        (Path(folder) / SET_NAME).write_bytes(place.read(SET_NAME))
-        try:
-            return read_set(Path(folder))
-        except ShardError:
-            return None
 
 
 def _check_place(build: PartBuild, info: SetInfo | None) -> None:
@@ -267,29 +258,21 @@ def _join(build: PartBuild) -> None:
         shards=counts,
         packages=packages_of(build.recipe),
     )
-    state = _state(place)
+    state = state_of(place)
     if state is not None and state.plan != ours.plan:
         raise _other_plan(build, state)
+    require_makers(build.recipe, place)
     if state is None or state.parts == 0 or (state.parts == 1 and build.part != WHOLE):
         place.send((ours.model_dump_json() + "\n").encode(), STATE_NAME)
-        state = _state(place) or ours  # of two jobs that came first, one has had the last word
+        state = state_of(place) or ours  # of two jobs that came first, one has had the last word
         if state.plan != ours.plan:
             raise _other_plan(build, state)
+        require_makers(build.recipe, place)
     if build.part != WHOLE and state.parts != build.part.count:
         raise BuildError(
             f"{place}: its build is in {state.parts} parts, and this is part {build.part}. Take --part "
             f"I/{state.parts} in each job, or end the build without --part."
         )
-    require_packages(build.recipe, state.packages, f"the job that began {place}")
-
-
-def _state(place: Place) -> BuildState | None:
-    if place.size_of(STATE_NAME) is None:
-        return None
-    try:
-        return BuildState.model_validate_json(place.read(STATE_NAME))
-    except ValidationError:
-        return None
 
 
 def _other_plan(build: PartBuild, state: BuildState) -> BuildError:
@@ -374,7 +357,7 @@ def _ended(build: PartBuild, info: SetInfo, *, wall: float) -> PartReport:
 
 def _missing(build: PartBuild, names: Collection[str]) -> tuple[int, ...]:
     """Return the parts of which a shard is not among these, from 1."""
-    state = _state(build.place)
+    state = state_of(build.place)
     count = build.part.count if state is None else max(1, state.parts)
     return missing_parts([task.name for task in build.tasks], names, count)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sr_datasets.build.cutting import ShardResult
-from sr_datasets.build.folder import REPORT_NAME, inputs_of
+from sr_datasets.build.folder import inputs_of
 from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import PairPlan, Part, ShardTask
 from sr_datasets.card import write_card
@@ -15,7 +15,14 @@ from sr_datasets.engine import RayCluster, Workers
 from sr_datasets.errors import BuildError
 from sr_datasets.files import write_atomic
 from sr_datasets.recipe import Recipe
-from sr_datasets.shards.sets import FileInfo, SetInfo, SkippedInput, describe_set, write_set_json
+from sr_datasets.shards.sets import (
+    REPORT_NAME,
+    FileInfo,
+    SetInfo,
+    SkippedInput,
+    describe_set,
+    write_set_json,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ MEASURES_NAME: Final = ".measures.npz"
 
 STATE_NAME: Final = ".build.json"
 """What stands in the place of a build that is not finished."""
+REPORT_NAME: Final = "build-report.json"
+"""What the last run of the build did: no part of the set, and other on each run."""
 PARTS_DIR: Final = ".parts"
 """Receipts of the shards that a build in parts has finished, until all of them are there."""
 
@@ -173,7 +175,7 @@ class BuildState(Model):
     shards: dict[str, int] = Field(default_factory=dict)
     """Shards of each split, where it has parts."""
     packages: dict[str, str] = Field(default_factory=dict)
-    """Versions of the packages that the shards' bytes depend on, where it has parts."""
+    """Versions of the packages that the shards' bytes depend on; empty where an earlier version began it."""
 
 
 def shard_name(split: str, number: int, count: int) -> str:
