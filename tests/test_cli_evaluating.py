@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from typer.testing import CliRunner
 
 from sr_datasets.cli.main import app
+from sr_datasets.errors import DecodeError, ModelError
 from sr_datasets.video import probe
 
 pytestmark = pytest.mark.torch
@@ -178,3 +179,32 @@ def test_what_is_no_model_is_said(tmp_path: Path):
     assert weights.read_bytes() == before
     result = invoke("evaluate", "bicubic", tmp_path / "clip", "--scale", 2)
     assert str(tmp_path / "clip" / "GT") in str(result.exception)
+
+
+def test_a_pickled_model_and_a_frame_of_no_size_are_refused_before_anything_is_read(tmp_path: Path):
+    pickled = tmp_path / "m.pt"
+    pickled.write_bytes(b"PK")
+    for command in (
+        ["evaluate", pickled],
+        ["evaluate", "--model", "deep-x3", pickled],
+        ["upscale", pickled, "b.png"],
+    ):
+        result = invoke(*command)
+        assert isinstance(result.exception, ModelError)
+        assert "is a pickled model, no picture and no video. Pickled files (.pt, .pth)" in str(
+            result.exception
+        )
+
+    claims = tmp_path / "a.y4m"
+    for size, complaint in (
+        (
+            "W999999 H999999",
+            "claims frames of 999999x999999, 1499998000001 bytes each; 13 bytes stand behind its header",
+        ),
+        ("W9999 H9999", "claims frames of 9999x9999, 149980001 bytes each; 13 bytes stand behind its header"),
+    ):
+        claims.write_bytes(f"YUV4MPEG2 {size} F25:1 C420\nFRAME\nabcdefg".encode())
+        result = invoke("upscale", claims, tmp_path / "b.mkv")
+        assert isinstance(result.exception, DecodeError)
+        assert f"{claims}: {complaint}" in str(result.exception)
+    assert not (tmp_path / "b.mkv").exists()

@@ -232,6 +232,17 @@ def test_y4m_goes_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [frame[0].shape for frame in frames_of(tmp_path / "out.y4m")] == [(24, 32)] * 3
 
 
+def test_a_pipe_that_claims_frames_of_no_size_is_refused(monkeypatch: pytest.MonkeyPatch):
+    taken = io.BytesIO(b"YUV4MPEG2 W999999 H999999 F25:1\nFRAME\n")
+    taken.seekable = lambda: False  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(taken))
+
+    with pytest.raises(
+        DecodeError, match="standard input: claims frames of 999999x999999; at most 134217728 pixels"
+    ):
+        upscale("-", "-", nearest(2))
+
+
 @pytest.mark.parametrize(("depth", "planes"), [(8, 1), (8, 3), (16, 1), (16, 3)])
 def test_pictures_keep_depth_and_colours(tmp_path: Path, depth: int, planes: int):
     from sr_datasets.video.writing import write_png

@@ -66,10 +66,12 @@ def upscale_command(
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.espcn.checkpoint import refuse_pickled
     from sr_datasets.espcn.media import upscale_file
     from sr_datasets.espcn.pretrained import open_model, pretrained_name
     from sr_datasets.espcn.upscale import Upscaler
 
+    refuse_pickled(source)
     devices: tuple[Device, ...] = get_args(Device)
     precisions: tuple[Precision, ...] = get_args(Precision)
     chosen_device = _one_of(device, devices, "--device")
@@ -153,11 +155,14 @@ def evaluate_command(
     from dataclasses import replace
 
     from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.espcn.checkpoint import refuse_pickled
     from sr_datasets.espcn.evaluate import BICUBIC, SCALES, evaluate
     from sr_datasets.espcn.pretrained import is_model, pretrained_name
     from sr_datasets.metrics import SsimWindow, find_protocol
     from sr_datasets.store import Store
 
+    for item in items:
+        refuse_pickled(item)
     try:
         convention = find_protocol(protocol)
     except ValueError as error:

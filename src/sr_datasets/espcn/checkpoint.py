@@ -34,6 +34,8 @@ STATE_NAME: Final = "last.safetensors"
 # One key, so that the file's bytes do not depend on the order of a hash table.
 _HEADER_KEY = "sr-datasets"
 _LONGEST = 200
+_PICKLED = frozenset({".pt", ".pth", ".ckpt"})
+_NEVER_OPENED = "Pickled files (.pt, .pth) are never opened, since they can run code."
 
 
 class DataFacts(Model):
@@ -179,6 +181,19 @@ def copy_into(targets: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path
             target.copy_(tensors[name])
 
 
+def refuse_pickled(item: str) -> None:
+    """Refuse a pickled model that is named in place of pictures or videos.
+
+    Raises:
+        ModelError: It is one, by its name.
+    """
+    path = Path(item)
+    if path.suffix.lower() in _PICKLED and path.is_file():
+        raise ModelError(
+            f"{path} is a pickled model, no picture and no video. {_NEVER_OPENED} Name a .safetensors file as the model."
+        )
+
+
 def plain(text: str, *, longest: int = _LONGEST) -> str:
     """Return text of a file of unknown origin as a terminal may show it: one short line, no control characters."""
     shown = "".join(each if each.isprintable() else "?" for each in text)
@@ -207,8 +222,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
             found = {name: file.get_tensor(name).clone() for name in file.keys()} if tensors else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelError(
-            f"{path} is not a whole safetensors file ({plain(str(error))}). Pickled files (.pt, .pth) are never opened, since "
-            f"they can run code. {advice}"
+            f"{path} is not a whole safetensors file ({plain(str(error))}). {_NEVER_OPENED} {advice}"
         ) from error
     try:
         header = Header.model_validate_json(text)

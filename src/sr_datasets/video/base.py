@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import VideoInfo
 
 Plane = npt.NDArray[np.uint8 | np.uint16]
@@ -20,6 +21,9 @@ Plane = npt.NDArray[np.uint8 | np.uint16]
 
 RawPlane = npt.NDArray[np.uint8]
 """The bytes of one stored plane, ``(rows, bytes per row)``."""
+
+MOST_PIXELS = 1 << 27
+"""Most pixels of a frame that are read, 16384x8192: a header may claim a thousand times as many in a few bytes."""
 
 UNKNOWN_TICK = Fraction(1)
 """The time base of what has no time: pictures, and streams that do not say their rate."""
@@ -36,6 +40,19 @@ class Frame:
     """Its number in the order of showing, from 0."""
     pts: int
     """When it is shown, in ticks of ``VideoInfo.time_base``."""
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse frames of a size that no header can mean, before memory is asked for.
+
+    Raises:
+        DecodeError: They have more than ``MOST_PIXELS``.
+    """
+    if width * height > MOST_PIXELS:
+        raise DecodeError(
+            f"{path}: claims frames of {width}x{height}; at most {MOST_PIXELS} pixels are read. It is damaged, or has to "
+            "be cut into parts."
+        )
 
 
 class ClipReader(ABC):

@@ -17,15 +17,13 @@ from av.video.stream import VideoStream
 
 from sr_datasets.errors import DecodeError
 from sr_datasets.guarded import alive
+from sr_datasets.video.base import check_size
 from sr_datasets.video.whole import check_whole
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
 
 # Playlists and the like read other files than the one that is named; text is not video.
 _REFUSED = {"hls", "dash", "concat", "tty", "image2", "sdp", "rtsp", "lavfi", "rawvideo", "imf"}
-
-
-_MOST_PIXELS = 1 << 27  # 16384x8192: a header may claim a thousand times as many in a few bytes
 
 
 class LostError(Exception):
@@ -61,12 +59,7 @@ class VideoFile:
         stream = self.container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.codec_context is None:
             raise DecodeError(f"{self.path}: holds no video stream that this FFmpeg decodes ({kind}).")
-        width, height = stream.codec_context.width, stream.codec_context.height
-        if width * height > _MOST_PIXELS:
-            raise DecodeError(
-                f"{self.path}: claims frames of {width}x{height}; at most {_MOST_PIXELS} pixels are read. It is damaged, or has to "
-                "be cut into parts."
-            )
+        check_size(self.path, stream.codec_context.width, stream.codec_context.height)
         for other in self.container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all

@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from sr_datasets.errors import DecodeError
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.video import y4m
-from sr_datasets.video.base import Frame
+from sr_datasets.video.base import Frame, check_size
 from sr_datasets.video.decoded import Shape, planes_of, shape_of
 from sr_datasets.video.formats import PixelFormat, TransparentError
 from sr_datasets.video.packets import lacks_pts, noting_pts
@@ -86,7 +86,12 @@ def open_stream(path: Path, *, threads: int = 1) -> FrameStream:
     """
     match kind_of(path, None):
         case "y4m":
-            return Y4mStream(path.open("rb"), path)
+            file = path.open("rb")
+            try:
+                return Y4mStream(file, path)
+            except BaseException:
+                file.close()
+                raise
         case "compressed":
             return CompressedStream(path, threads=threads)
         case "pictures":
@@ -109,7 +114,7 @@ class Y4mStream(FrameStream):
             path: Its name, for messages.
 
         Raises:
-            DecodeError: It is no y4m.
+            DecodeError: It is no y4m, a file too short for one frame, or claims frames of too many pixels through a pipe.
         """
         self.path, self._file, self._count = path, file, 0
         self._header = header = y4m.parse_header(path, file.readline(y4m.MAX_LINE))
@@ -118,6 +123,13 @@ class Y4mStream(FrameStream):
         if file.seekable():
             rest = os.fstat(file.fileno()).st_size - header.num_bytes
             self.expected_frames = rest // (len(y4m.MARKER) + self._frame_bytes)
+            if rest and not self.expected_frames:
+                raise DecodeError(
+                    f"{path}: claims frames of {header.width}x{header.height}, {self._frame_bytes} bytes each; {rest} bytes stand "
+                    "behind its header. It was cut, or its header is wrong: fetch or copy it again."
+                )
+        else:
+            check_size(path, header.width, header.height)  # which no size of a file proves
 
     @property
     def info(self) -> VideoInfo:
