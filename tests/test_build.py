@@ -152,7 +152,7 @@ def test_a_build_that_was_killed_goes_on_and_ends_in_the_same_bytes(store: Store
         check=False,
     )
     assert run.returncode == -9
-    (killed / "data" / ".train-00001-of-00002.parquet.abcd.part").write_bytes(b"half")
+    (killed / "data" / ".train-00001-of-00002.parquet.0123abcd.part").write_bytes(b"half")
     assert not (killed / "sr-data.json").exists()
     report = build_pairs(recipe, out_dir=killed, store=store)
 

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -47,6 +47,8 @@ LOCK_NAME = ".build.lock"
 """Held while something writes into the folder: alone, or together by the jobs of a build in parts."""
 SET_FILES = (DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME)
 """What a finished set and its report are, by name."""
+_OURS = (*SET_FILES, STATE_NAME, PARTS_DIR, LOCK_NAME, MEASURES_NAME)
+"""All that may stand where a build has begun."""
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part")
 """What ``files.atomic_path`` calls a file that is not finished."""
 
@@ -82,7 +84,7 @@ def own_folder(
         # Of a run that was killed: the lock says that nobody writes them now.
         _drop_partials(out_dir)
         for path in out_dir.iterdir():
-            if _is_partial_of_ours(path.name):
+            if _is_partial_of(path.name, _OURS):
                 path.unlink(missing_ok=True)
         yield done
         # From here on sr-data.json says what the folder holds.
@@ -118,14 +120,20 @@ def clear_folder(out_dir: Path) -> None:
     (out_dir / STATE_NAME).unlink(missing_ok=True)
 
 
-def _is_partial_of_ours(name: str) -> bool:
+def _is_partial_of(name: str, names: Collection[str]) -> bool:
     found = _PARTIAL.fullmatch(name)
-    return found is not None and found["name"] in {*SET_FILES, STATE_NAME, MEASURES_NAME}
+    return found is not None and found["name"] in names
+
+
+def _is_partial_shard(name: str) -> bool:
+    found = _PARTIAL.fullmatch(name)
+    return found is not None and split_of_name(found["name"]) is not None
 
 
 def _drop_partials(out_dir: Path) -> None:
     for partial in (out_dir / DATA_DIR).glob(".*.part"):
-        partial.unlink(missing_ok=True)
+        if _is_partial_shard(partial.name):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -135,12 +143,29 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Raises:
         BuildError: Another process holds it.
     """
+    require_own_lock(folder)
     with lock_beside(folder / LOCK_NAME, exclusive=True) as ours:
         if not ours:
             raise BuildError(
                 f"{folder}: another build is writing into this folder, or `sr-data forget` is. Wait for it to end."
             )
         yield
+
+
+def require_own_lock(folder: Path) -> None:
+    """Make sure that what is called like the lock is one: ours are empty, and are deleted in the end.
+
+    Raises:
+        BuildError: It is not.
+    """
+    if (folder / LOCK_NAME).exists() and (folder / LOCK_NAME).stat().st_size:
+        raise _strangers_error(folder, [LOCK_NAME])
+
+
+def _strangers_error(out_dir: Path, names: Sequence[str]) -> BuildError:
+    return BuildError(
+        f"{out_dir} holds files that no build wrote: {some(sorted(names))}. Give --out a new or an empty folder."
+    )
 
 
 def check_folder(
@@ -155,22 +180,8 @@ def check_folder(
         raise BuildError(
             f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
         )
-    ours = {*SET_FILES, STATE_NAME, PARTS_DIR, LOCK_NAME, MEASURES_NAME}
-    # An NFS client calls a deleted file so while another process still has it open.
-    strangers = [
-        path.name
-        for path in out_dir.iterdir()
-        if path.name not in ours and not path.name.startswith(".nfs") and not _is_partial_of_ours(path.name)
-    ]
-    strangers += [
-        f"{DATA_DIR}/{path.name}"
-        for path in out_dir.glob(f"{DATA_DIR}/*")
-        if split_of_name(path.name) is None and not path.name.endswith(".part")
-    ]
-    if strangers:
-        raise BuildError(
-            f"{out_dir} holds files that no build wrote: {some(sorted(strangers))}. Give --out a new or an empty folder."
-        )
+    if strangers := _strangers(tasks, out_dir):
+        raise _strangers_error(out_dir, strangers)
     there = described(Place(out_dir))
     if there is not None:
         other = str(there.recipe.get("id"))
@@ -196,6 +207,43 @@ def check_folder(
             f"{out_dir / DATA_DIR} holds shards that this build does not write: {some(sorted(stray))}. Move them away, "
             "then run it again."
         )
+
+
+def _strangers(tasks: Sequence[ShardTask], out_dir: Path) -> list[str]:
+    """Return what a folder holds that no build of ours made, whatever it is called.
+
+    Before its first shard a build writes ``.build.json``, and ``sr-data.json`` before it deletes that. Where neither is
+    and the shards tell of no build, a ``README.md`` is somebody else's.
+    """
+    # Listed before the look for a beginning: another job may begin meanwhile.
+    shards, entries = list(out_dir.glob(f"{DATA_DIR}/*")), list(out_dir.iterdir())
+    begun = any((out_dir / name).exists() for name in (SET_NAME, STATE_NAME)) or _is_of_this_build(
+        tasks, out_dir
+    )
+    ours, partials = (_OURS, _OURS) if begun else ((LOCK_NAME,), (STATE_NAME,))
+    found = [
+        path.name
+        for path in entries
+        if path.name not in ours
+        and not _is_partial_of(path.name, partials)
+        # An NFS client calls a deleted file so while another process still has it open.
+        and not path.name.startswith(".nfs")
+        and (begun or not _may_stand_before_the_state(path))
+    ]
+    return found + [
+        f"{DATA_DIR}/{path.name}"
+        for path in shards
+        if split_of_name(path.name) is None and not _is_partial_shard(path.name)
+    ]
+
+
+def _may_stand_before_the_state(path: Path) -> bool:
+    """Return whether it is what is left of a job that was killed at once, or a folder whose files are looked at."""
+    if not path.is_dir():
+        return False
+    return path.name == DATA_DIR or (
+        path.name == PARTS_DIR and all(lock.suffix == ".lock" for lock in path.iterdir())
+    )
 
 
 def describes(info: SetInfo, recipe: Recipe, pairs: Sequence[PairPlan], tasks: Sequence[ShardTask]) -> bool:

@@ -21,6 +21,7 @@ from sr_datasets.build.folder import (
     check_folder,
     clear_folder,
     describes,
+    require_own_lock,
     set_plan,
 )
 from sr_datasets.build.makers import described, require_makers, state_of, tell_makers
@@ -171,8 +172,9 @@ def _check(build: PartBuild) -> None:
     """Refuse a place that holds something else, before anything is written there."""
     folder = build.place.local
     if folder is None:
-        _check_place(build, described(build.place))
+        _check_place(build)
     elif folder.is_dir():
+        require_own_lock(folder)
         check_folder(build.recipe, build.pairs, build.tasks, set_plan(build.recipe, build.pairs), folder)
 
 
@@ -222,22 +224,27 @@ def _already(build: PartBuild) -> SetInfo | None:
     return info if whole and place.size_of(INDEX_NAME) == info.index.size_bytes else None
 
 
-def _check_place(build: PartBuild, info: SetInfo | None) -> None:
-    """Refuse an object store's folder that holds something else; hidden files of others may stay."""
+def _check_place(build: PartBuild) -> None:
+    """Refuse an object store's folder that holds something else; hidden files of others may stay.
+
+    As in a folder, where no ``.build.json`` and no ``sr-data.json`` is, no build of ours has been.
+    """
     place = build.place
-    names = {task.name for task in build.tasks}
-    strangers = [name for name in place.entries() if name not in SET_FILES and not name.startswith(".")]
-    strangers += [
-        f"{DATA_DIR}/{name}"
-        for name in place.entries(DATA_DIR)
-        if name not in names and not name.startswith(".")
-    ]
-    if not strangers:
-        if place.size_of(SET_NAME) is not None:
-            ours = info is not None and describes(info, build.recipe, build.pairs, build.tasks)
-        else:
-            ours = place.size_of(STATE_NAME) is not None or not place.sizes(DATA_DIR)
-        strangers = [] if ours else [SET_NAME if place.size_of(SET_NAME) is not None else DATA_DIR]
+    shards = place.entries(DATA_DIR)  # before the look for a beginning: another job may begin meanwhile
+    entries = place.entries()
+    begun = SET_NAME in entries or STATE_NAME in entries
+    names = {task.name for task in build.tasks} if begun else ()
+    ours = SET_FILES if begun else (DATA_DIR,)
+    strangers = [name for name in entries if name not in ours and not name.startswith(".")]
+    strangers += [f"{DATA_DIR}/{name}" for name in shards if name not in names and not name.startswith(".")]
+    if PARTS_DIR in entries and not begun:
+        strangers.append(PARTS_DIR)
+    if SET_NAME in entries:
+        info = described(place)
+        if info is None or not describes(info, build.recipe, build.pairs, build.tasks):
+            strangers.append(SET_NAME)
+    elif begun and state_of(place) is None and place.size_of(STATE_NAME) is not None:
+        strangers.append(STATE_NAME)
     if strangers:
         raise BuildError(
             f"{place} holds something else: {some(sorted(strangers))}. Nothing was changed there. Give --out another "

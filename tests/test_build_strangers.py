@@ -1,0 +1,103 @@
+"""What no build made is never written over by one, whatever it is called."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made import made_store, recipe_of
+from objectstore import ObjectStore, object_store
+from test_build import hashes
+from test_build_makers import begin
+
+from sr_datasets.build import build_pairs, build_part
+from sr_datasets.build.planning import Part
+from sr_datasets.errors import BuildError
+from sr_datasets.recipe import Recipe
+from sr_datasets.store import Store
+
+MINE = [
+    "README.md",
+    "index.parquet",
+    "croissant.json",
+    "build-report.json",
+    "sr-data.json",
+    ".build.json",
+    ".build.lock",
+    ".measures.npz",
+    ".README.md.0123abcd.part",
+    ".parts/notes.parquet",
+    "data/.mine.part",
+    "data/notes.txt",
+    "data",
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return made_store(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    return recipe_of(tmp_path)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    with object_store(monkeypatch) as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_a_file_of_the_users_own_is_named_and_stays_as_it_is(
+    recipe: Recipe, store: Store, tmp_path: Path, name: str
+):
+    mine = tmp_path / "set" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"my own work")
+    before = hashes(tmp_path / "set")
+    for _ in range(2):
+        with pytest.raises(BuildError, match=name.partition("/")[0].replace(".", r"\.")):
+            build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+        with pytest.raises(BuildError, match=name.partition("/")[0].replace(".", r"\.")):
+            build_part(recipe, part=Part(1, 2), out_dir=tmp_path / "set", store=store)
+    assert hashes(tmp_path / "set") == before
+
+
+def test_a_file_of_the_users_own_in_an_object_store_is_named_and_stays_as_it_is(
+    recipe: Recipe, store: Store, server: ObjectStore
+):
+    names = ["README.md", "index.parquet", "build-report.json", "sr-data.json", ".build.json"]
+    for place, name in enumerate([*names, ".parts/notes.parquet", "data/notes.txt"]):
+        server.put(f"mine{place}/{name}", b"my own work")
+        with pytest.raises(BuildError, match=rf"something else: {name.partition('/')[0]}"):
+            build_pairs(recipe, out_dir=server.address(f"mine{place}"), store=store)
+        assert server.names(f"mine{place}") == [name]
+        assert server.get(f"mine{place}/{name}") == b"my own work"
+
+
+def test_what_a_killed_build_of_ours_left_does_not_keep_it_from_going_on(
+    recipe: Recipe, store: Store, tmp_path: Path
+):
+    build_pairs(recipe, out_dir=tmp_path / "right", store=store)
+    right = hashes(tmp_path / "right")
+    set_dir = tmp_path / "set"
+    for shards in (0, 2):
+        begin(recipe, store, set_dir, shards=shards)
+    for name in ("README.md", "index.parquet"):  # killed behind these, before sr-data.json
+        (set_dir / name).write_bytes((tmp_path / "right" / name).read_bytes())
+    (set_dir / ".build.lock").touch()
+    (set_dir / ".croissant.json.0123abcd.part").write_bytes(b"half")
+    build_pairs(recipe, out_dir=set_dir, store=store)
+    assert hashes(set_dir) == right
+
+    (set_dir / "sr-data.json").unlink()  # the shards tell what they are
+    build_pairs(recipe, out_dir=set_dir, store=store)
+    assert hashes(set_dir) == right
+
+    at_once = tmp_path / "at-once"  # killed before it could say what it is
+    (at_once / ".parts").mkdir(parents=True)
+    (at_once / ".parts" / "1-of-2.lock").touch()
+    (at_once / "..build.json.0123abcd.part").touch()
+    build_pairs(recipe, out_dir=at_once, store=store)
+    assert hashes(at_once) == right
