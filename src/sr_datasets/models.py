@@ -13,7 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 class Model(BaseModel):
     """Base of the models where text enters: manifests, recipes, lock files, metadata."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # defer_build: a worker that is sent a recipe validates none, and so waits for no validators.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 def _to_fraction(value: object) -> Fraction:

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import torch
 
 from sr_datasets.errors import ShardError, nearest_names
-from sr_datasets.shards.index import arrow_numbers, fact_names, read_facts
+from sr_datasets.shards.arrays import arrow_numbers
+from sr_datasets.shards.index import fact_names, read_facts
 
 
 class RowFacts:

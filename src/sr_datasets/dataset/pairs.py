@@ -24,7 +24,8 @@ from sr_datasets.dataset.memory import check_fits
 from sr_datasets.dataset.numbered import SampleRow, SampleRows, sample_numbers
 from sr_datasets.errors import SelectionError, ShardError
 from sr_datasets.recipe.chains import Degradation
-from sr_datasets.shards.index import arrow_numbers, fact_names, load_index, read_facts
+from sr_datasets.shards.arrays import arrow_numbers
+from sr_datasets.shards.index import fact_names, load_index, read_facts
 from sr_datasets.shards.mapped import MappedRows
 from sr_datasets.shards.reader import ShardReader
 from sr_datasets.shards.schema import FRAME_COLUMNS, SHAPE_COLUMNS, shape_of_columns

@@ -18,7 +18,7 @@ from sr_datasets.inspect.measuring import bicubic_psnr_of_row
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.report.outputs import require_output
 from sr_datasets.report.pictures import enlarged, shown_of_pixels
-from sr_datasets.shards.index import arrow_numbers
+from sr_datasets.shards.arrays import arrow_numbers
 from sr_datasets.shards.schema import Pixels
 from sr_datasets.shards.setplace import bringing, folder_of, shard_reader
 from sr_datasets.shards.sets import read_set

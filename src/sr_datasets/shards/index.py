@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sr_datasets.errors import ShardError, nearest_names
+from sr_datasets.shards.arrays import arrow_numbers
 from sr_datasets.shards.reader import ShardReader, small_parquet
 from sr_datasets.shards.schema import DICTIONARY_COLUMNS, LATER_COLUMNS, PIXEL_COLUMNS, with_later_columns
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, read_set
@@ -181,12 +182,6 @@ def _columns_of(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> pa.
     if not read:
         read = [file.schema_arrow.names[0]]  # a table without columns would not say how many rows it has
     return with_later_columns(file.read_row_group(group, columns=read, use_threads=False), later)
-
-
-def arrow_numbers(numbers: npt.NDArray[np.int64]) -> pa.Array:
-    """Return numbers as an Arrow array; ``pa.array`` of a NumPy array would import pandas."""
-    contiguous = np.ascontiguousarray(numbers, np.int64)
-    return pa.Array.from_buffers(pa.int64(), len(contiguous), [None, pa.py_buffer(contiguous)])
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from sr_datasets.errors import ShardError
 from sr_datasets.files import atomic_path, sha256_of
 from sr_datasets.models import Model
+from sr_datasets.shards.arrays import arrow_values
 from sr_datasets.shards.schema import BULKY_COLUMNS, FORMAT_VERSION, SCHEMA, set_digest, with_later_columns
 
 SET_NAME: Final = "sr-data.json"
@@ -266,8 +267,11 @@ def index_tables(set_dir: Path, shards: Sequence[ShardInfo]) -> Iterator[pa.Tabl
                 table = with_later_columns(file.read(columns=names, use_threads=False)).select(wanted)
                 sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             groups = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
-            name = pa.array([shard.name] * len(table), pa.string())
-            yield pa.Table.from_arrays([name, pa.array(groups), *table.columns], schema=INDEX_SCHEMA)
+            columns = [
+                arrow_values([shard.name] * len(table), pa.string()),
+                arrow_values(groups.tolist(), pa.int32()),
+            ]
+            yield pa.Table.from_arrays([*columns, *table.columns], schema=INDEX_SCHEMA)
         except (OSError, pa.ArrowInvalid) as error:
             raise ShardError(f"{path} cannot be read for the index: {error}. Build the set again.") from error
 

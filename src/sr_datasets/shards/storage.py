@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
 
+from sr_datasets.shards.arrays import arrow_values
 from sr_datasets.shards.schema import (
     DICTIONARY_COLUMNS,
     MAX_GROUP_ROWS,
@@ -127,7 +128,7 @@ def table_of_rows(rows: Sequence[Row], shape: Shape, schema: pa.Schema) -> pa.Ta
             values = [getattr(row, field.name) for row in rows]
         else:
             values = [counts[field.name]] * len(rows)
-        columns.append(pa.array(values, field.type))
+        columns.append(arrow_values(values, field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 
