@@ -2,7 +2,9 @@
 
 import os
 import random
+import re
 import shutil
+import socketserver
 import sys
 import tempfile
 import threading
@@ -10,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -76,14 +79,78 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
         list(run_tasks(square, [1], workers=RayCluster()))
 
 
+@pytest.fixture
+def no_ray_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ray fail to connect, whether it is installed or not."""
+
+    def init(**_: Any) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster.\nMore lines.")
+
+    ray = ModuleType("ray")
+    vars(ray).update(is_initialized=lambda: False, init=init, exceptions=ModuleType("ray.exceptions"))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", ray.exceptions)
+    monkeypatch.setattr("sr_datasets.engine._ANSWER_SECONDS", 0.5)
+
+
+@contextmanager
+def listening(answer: bytes | None) -> Iterator[str]:
+    """Listen on loopback, and answer whatever comes; None keeps silent."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            if answer is None:
+                done.wait(60)
+            else:
+                self.request.sendall(answer)
+
+    done = threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            done.set()
+            server.shutdown()
+
+
+def refused(address: str) -> str:
+    with pytest.raises(BuildError) as caught:
+        list(run_tasks(square, [1], workers=RayCluster(address)))
+    return str(caught.value)
+
+
+@pytest.mark.usefixtures("no_ray_behind")
 @pytest.mark.parametrize(
     ("address", "words"),
-    [("127.0.0.1:1", "ray start --head"), ("ray://127.0.0.1:1", r"pip install 'ray\[client\]'")],
+    [
+        ("127.0.0.1:1", "ray start --head"),
+        ("ray://127.0.0.1:1", r"ray\[client\]"),
+        ("auto", "no Ray cluster was found: Failed to connect to Ray cluster. Start one"),
+        ("local", "--workers"),
+    ],
 )
 def test_an_address_where_nobody_answers_is_told_at_once(address: str, words: str):
-    pytest.importorskip("ray", reason=NEEDS_RAY)
-    with pytest.raises(BuildError, match=rf"no Ray cluster at {address}: .*{words}"):
-        list(run_tasks(square, [1], workers=RayCluster(address)))
+    assert re.search(words, refused(address))
+
+
+@pytest.mark.usefixtures("no_ray_behind")
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not answer as Ray does. Start one"),
+        (b"", "does not answer as Ray does. Start one"),
+        (None, "nothing came within 0.5 s. Start one"),
+        (
+            bytes.fromhex("000000040000000000"),
+            "does not take this command: Failed to connect to Ray cluster. Where .*_TOKEN",
+        ),
+    ],
+)
+def test_what_listens_and_is_no_cluster_is_told_from_one_that_refuses(answer: bytes | None, words: str):
+    with listening(answer) as address:
+        assert re.search(f"{address}.*{words}", refused(address))
 
 
 @pytest.mark.slow

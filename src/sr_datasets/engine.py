@@ -1,6 +1,7 @@
 """Where tasks run: in this process, in a pool of fresh ones, or on a Ray cluster."""
 
 import multiprocessing
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -150,7 +151,8 @@ def _ray(cluster: RayCluster) -> Iterator[Any]:
     try:
         ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_cluster(cluster.address, error) from error
+        refused = _no_cluster if cluster.address == "auto" else _not_let_in
+        raise refused(cluster.address, _first_line(error)) from error
     try:
         yield ray
     finally:
@@ -158,31 +160,53 @@ def _ray(cluster: RayCluster) -> Iterator[Any]:
 
 
 def _require_answer(address: str) -> None:
-    """Refuse an address at which nobody answers: Ray itself asks there for minutes."""
+    """Refuse an address at which no cluster can be, or nobody answers as Ray does: Ray itself asks there for minutes."""
+    if address == "local":
+        raise BuildError(
+            "--ray-address local would start a Ray of its own, for this build alone: take --workers instead, or name a cluster."
+        )
     host, colon, port = address.removeprefix(_CLIENT).rpartition(":")
     if not (colon and port.isdecimal()) or "/" in host:
         return
     try:
-        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") == "0":
+                connection.sendall(_HTTP2)
+                if connection.recv(9)[3:4] != _HTTP2_SETTINGS:
+                    raise ConnectionError("what listens there does not answer as Ray does")
+    except TimeoutError as error:
+        raise _no_cluster(address, f"nothing came within {_ANSWER_SECONDS:g} s") from error
     except OSError as error:
-        raise _no_cluster(address, error) from error
+        raise _no_cluster(address, _first_line(error)) from error
 
 
 _ANSWER_SECONDS = 10.0
 _CLIENT = "ray://"
 """Begins addresses at which a head takes work from outside of its cluster."""
+_HTTP2_SETTINGS = b"\4"
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
+"""How a client begins HTTP/2, on which Ray speaks: with settings, none here, and both sides do (RFC 9113, 3.4)."""
 
 
-def _no_cluster(address: str, error: Exception) -> BuildError:
+def _no_cluster(address: str, reason: str) -> BuildError:
     where = "no Ray cluster was found" if address == "auto" else f"no Ray cluster at {address}"
     if address.startswith(_CLIENT):
         return BuildError(
-            f"{where}: {_first_line(error)}. Ray's client needs `pip install 'ray[client]'` at both ends, the port of the head's "
-            "client server (10001), and where the cluster asks for a token, RAY_AUTH_MODE=token and that token."
+            f"{where}: {reason}. The head's client server listens on 10001, where `ray[client]` is installed."
         )
     return BuildError(
-        f"{where}: {_first_line(error)}. Start one with `ray start --head`, and `ray start --address HOST:6379` on each "
+        f"{where}: {reason}. Start one with `ray start --head`, and `ray start --address HOST:6379` on each "
         "further machine; then name it with --ray-address HOST:6379."
+    )
+
+
+def _not_let_in(address: str, reason: str) -> BuildError:
+    """Return what is wrong where something answered as Ray does."""
+    client = " Ray's client needs `pip install 'ray[client]'` at both ends, and the port of the head's client server (10001)."
+    return BuildError(
+        f"the Ray cluster at {address} does not take this command: {reason}. Where the cluster asks for a token, set "
+        "RAY_AUTH_MODE=token and give it in RAY_AUTH_TOKEN or ~/.ray/auth_token; Ray and Python must have the versions of the "
+        f"cluster's.{client if address.startswith(_CLIENT) else ''}"
     )
 
 
