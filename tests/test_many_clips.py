@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sr_datasets import catalog, store
+from sr_datasets import catalog
 from sr_datasets.catalog import imported_clips, select
 from sr_datasets.errors import ShardError, StoreError
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.shards import sets
 from sr_datasets.shards.sets import FileInfo, InputInfo, LrInfo, SetInfo, read_set, set_json, write_set_json
-from sr_datasets.store import LOCK_NAME, ClipRecord, FileRecord, Store, read_lock
+from sr_datasets.store import LOCK_NAME, ClipRecord, FileRecord, Store, lockfile, read_lock
 
 INFO = {
     "media": "video",
@@ -66,10 +66,10 @@ def records_of(count: int) -> list[ClipRecord]:
 def test_a_lock_file_is_read_in_pieces_and_keeps_what_records_share_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(store, "_PIECE_BYTES", 5000)
+    monkeypatch.setattr(lockfile, "_PIECE_BYTES", 5000)
     records = records_of(100)
     Store(tmp_path).put(*records)
-    pieces = list(store._pieces(tmp_path / LOCK_NAME))
+    pieces = list(lockfile._pieces(tmp_path / LOCK_NAME))
 
     found = Store(tmp_path).records()
 

@@ -194,6 +194,18 @@ def sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of a folder's files are on the disk, where the file system can do that."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
 def move_into_place(partial: Path, path: Path) -> None:
     """Rename a finished file or folder to ``path``, replacing what was there.
 

@@ -11,6 +11,7 @@ import re
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -518,6 +519,71 @@ def _read_ledger(data: bytes, folder: Path) -> None:
         ledger.counts()
 
 
+def _journal_seeds(folder: Path) -> list[bytes]:
+    import datetime
+
+    from made import put_clip
+
+    from sr_datasets.fetch.youtube.ledger import Entry, Ledger
+    from sr_datasets.journal import journal_of
+    from sr_datasets.store import LOCK_NAME, Store
+
+    store, ledger, found = Store(folder), Ledger(folder / "availability.parquet"), []
+    day = datetime.date(2026, 1, 2)
+    entries = [Entry(f"a{number}", "", f"tvvJFX90eh{number}", "ok", day, start_ms=5) for number in range(4)]
+    for number in (0, 1):
+        put_clip(store, f"clip{number}", width=16, height=16, num_frames=1, seed=number)
+    ledger.put(*entries[:2])
+    with store.batch(), ledger.batch():
+        for number in (2, 3):
+            put_clip(store, f"clip{number}", width=16, height=16, num_frames=1, seed=number)
+            ledger.put(entries[number])
+        for path in (folder / LOCK_NAME, ledger.path):
+            found.append(journal_of(path).read_bytes())
+    return found
+
+
+def _read_journals(data: bytes, folder: Path) -> None:
+    from sr_datasets.fetch.youtube.ledger import Ledger
+    from sr_datasets.journal import journal_of
+    from sr_datasets.store import LOCK_NAME, Store
+
+    lock, table = folder / LOCK_NAME, folder / "availability.parquet"
+    failed = []
+    for path in (lock, table):
+        path.unlink(missing_ok=True)
+        journal_of(path).write_bytes(data)
+    root = folder.resolve()
+    try:
+        records = Store(folder).records()
+        for record in records:
+            for file in record.files:
+                assert (root / file.path).resolve().is_relative_to(root), file.path
+        with Store(folder).batch():
+            pass
+        assert not journal_of(lock).exists()
+        assert Store(folder).records() == records
+    except SrDataError as error:
+        failed.append(error)
+    try:
+        entries = Ledger(table).entries()
+        with Ledger(table).batch():
+            pass
+        assert not journal_of(table).exists()
+        assert Ledger(table).entries() == entries
+    except SrDataError as error:
+        failed.append(error)
+    if len(failed) == 2:
+        raise failed[0]
+
+
+def _mended_journal(data: bytes) -> bytes:
+    """Put right checksums before the lines."""
+    title, *lines = data.split(b"\n")
+    lines = [b"%08x %s" % (zlib.crc32(line[9:]), line[9:]) if line else line for line in lines]
+    return b"\n".join([title, *lines])
+
+
 # ---- archives --------------------------------------------------------------------------------------------
 
 
@@ -686,6 +752,7 @@ READERS: dict[str, Reader] = {
     "answer": Reader(lambda _: [b'i("02ab","tvvJFX90eh0");', b'i("02ab","");'], _read_answer),
     "plan": Reader(lambda _: [json.dumps({"files": {"trainaB.tfrecord": "0" * 32}}).encode()], _read_plan),
     "ledger": Reader(_ledger_seeds, _read_ledger, memory_bytes=1024 * MIB),
+    "journal": Reader(_journal_seeds, _read_journals, mend=_mended_journal),
     "archive": Reader(_archive_seeds, _read_archive, memory_bytes=1024 * MIB),
     "y4m": Reader(_y4m_seeds, _read_clip(".y4m"), words=(b"FRAME\n", b" C420p16", b" W0", b" H0", b" It", b" F0:0", b" XYSCSS=")),
     "picture": Reader(_picture_seeds, _read_clip(".png"), memory_bytes=2048 * MIB, mend=_mended_png),

@@ -10,13 +10,14 @@ from sr_datasets.doctor.checks import Check
 from sr_datasets.errors import SrDataError
 from sr_datasets.files import human_bytes
 from sr_datasets.forget import JOURNAL_NAME
+from sr_datasets.journal import journal_of
 from sr_datasets.store import LOCK_NAME, ClipRecord, Proof, Store
 from sr_datasets.terms import LEDGER_NAME, acceptances
 
 _SHOWN = 3
 _UNPROVEN: tuple[Proof, ...] = ("first-fetch", "imported")
-# Beside the clips of a source: the ledger of YouTube's videos.
-_LEDGERS = {"availability.parquet"}
+# Beside the clips of a source: the ledger of YouTube's videos, and its journal.
+_LEDGERS = {"availability.parquet", "availability.parquet.journal"}
 
 
 def check_store(store: Store) -> Iterator[Check]:
@@ -35,6 +36,15 @@ def check_store(store: Store) -> Iterator[Check]:
         yield Check("store", LOCK_NAME, "broken", f"{store.root / LOCK_NAME}: {error.strerror}")
         return
     yield _clips(records)
+    if (journal := journal_of(store.root / LOCK_NAME)).is_file():
+        told = f"{human_bytes(journal.stat().st_size)} of records that are not in {LOCK_NAME} yet"
+        yield Check(
+            "store",
+            "journal",
+            "note",
+            told,
+            "The fetch or import that brings them writes them there at its end.",
+        )
     if held := _holders(store):
         yield Check("store", "lock", "note", f"another process is at work on it: {held}")
     else:

@@ -96,6 +96,7 @@ def fetch_clips(
     if needed := sum(missing_bytes(unit, store, force=force, again=again) for unit in units):
         require_space(store.root, needed, f"fetching {clips_text(len(selection))}")
     with (
+        store.batch(),
         Traffic(bytes_per_second=bytes_per_second) as traffic,
         progress.bar("all files", total=_known_bytes(units) or None, unit="bytes") as bar,
     ):

@@ -107,34 +107,35 @@ def import_files(
     imported: list[ClipRecord] = []
     present: list[ClipRecord] = []
     work = _Import(source, store, progress, copy, allow_partial, force)
-    with progress.bar("clips", total=len(matches.clips), unit="clips") as bar:
-        for match in matches.clips:
+    with store.batch():
+        with progress.bar("clips", total=len(matches.clips), unit="clips") as bar:
+            for match in matches.clips:
+                try:
+                    record, new = work.take(match)
+                    (imported if new else present).append(record)
+                except SrDataError as error:
+                    if type(error) is SrDataError:
+                        raise
+                    failures.append((f"{source.id}/{match.clip.id}", error))
+                bar.advance(1)
+        for remote, path in matches.archives:
+            taken = {record.clip for record in (*imported, *present)}
             try:
-                record, new = work.take(match)
-                (imported if new else present).append(record)
+                with disk_errors(f"{source.id}/{remote.id}", store.root):
+                    imported += work.take_archive(remote, path, leave_out=taken)
             except SrDataError as error:
                 if type(error) is SrDataError:
                     raise
-                failures.append((f"{source.id}/{match.clip.id}", error))
-            bar.advance(1)
-    for remote, path in matches.archives:
-        taken = {record.clip for record in (*imported, *present)}
-        try:
-            with disk_errors(f"{source.id}/{remote.id}", store.root):
-                imported += work.take_archive(remote, path, leave_out=taken)
-        except SrDataError as error:
-            if type(error) is SrDataError:
-                raise
-            failures.append((f"{source.id}/{remote.id}", error))
-    for path in matches.bundles:
-        try:
-            with disk_errors(f"{source.id} {path.name}", store.root):
-                for record, new in work.take_bundle(path):
-                    (imported if new else present).append(record)
-        except SrDataError as error:
-            if type(error) is SrDataError:
-                raise
-            failures.append((path.name, error))
+                failures.append((f"{source.id}/{remote.id}", error))
+        for path in matches.bundles:
+            try:
+                with disk_errors(f"{source.id} {path.name}", store.root):
+                    for record, new in work.take_bundle(path):
+                        (imported if new else present).append(record)
+            except SrDataError as error:
+                if type(error) is SrDataError:
+                    raise
+                failures.append((path.name, error))
     if failures:
         came = len(imported) + len(present)
         if came:
@@ -276,8 +277,8 @@ class _Import:
         """Return another clip of an open-ended source that has the bytes of an unlisted one."""
         if not self.source.open_ended or any(listed.id == clip.id for listed in self.source.clips):
             return None
-        for record in self.store.records(self.source.id):
-            if record.clip != clip.id and [record.sha256] == list(hashes):
+        for record in self.store.find_bytes(self.source.id, hashes[0]) if len(hashes) == 1 else ():
+            if record.clip != clip.id:
                 return self.store.refresh(record)
         return None
 

@@ -111,8 +111,9 @@ def match_files(source: Source, paths: Sequence[Path]) -> Matches:
         if archive := archives.get(_plain(found.path.name)):
             matches.archives.append((archive, found.path))
             used.add(found.path)
+    clips = {clip.id: clip for clip in source.clips}
     for clip_id, candidates in _by_clip(source, files, folders).items():
-        clip = next(clip for clip in source.clips if clip.id == clip_id)
+        clip = clips[clip_id]
         fitting = []
         reasons = []
         for found in candidates:
@@ -133,7 +134,8 @@ def match_files(source: Source, paths: Sequence[Path]) -> Matches:
         else:
             matches.problems.append(f"{source.id}/{clip.id}: {reasons[0]}")
     if source.open_ended:
-        _take_unlisted(source, [found for found in files if found.path not in used | refused], matches, used)
+        settled = used | refused
+        _take_unlisted(source, [found for found in files if found.path not in settled], matches, used)
     inside = {path for path in used if path.is_dir()}
     left = [found for found in files if found.path not in used and found.path.parent not in inside]
     matches.unmatched = _summary(left)

@@ -1,6 +1,7 @@
 """Whether the files of the store are still what they were, and how those that are not come again."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from sr_datasets import catalog
@@ -55,7 +56,10 @@ def verify_store(
     records = _chosen(store, patterns)
     problems = []
     total = sum(record.size_bytes for record in records)
-    with (progress or Silent()).bar("verify", total=total, unit="bytes") as bar:
+    with (
+        store.batch() if full else nullcontext(),  # only a full look writes
+        (progress or Silent()).bar("verify", total=total, unit="bytes") as bar,
+    ):
         for record in records:
             found = store.problems(record, full=full, advance=bar.advance)
             if full and not found:

@@ -370,7 +370,11 @@ class _Run:
     def run(self, candidates: Iterator[Candidate]) -> YoutubeReport:
         """Take candidates from the front until the limit is reached."""
         total = None if self.wish.clips else self.wish.limit
-        with self.progress.bar(f"{self.source.id} videos", total=total, unit="clips") as bar:
+        with (
+            self.store.batch(),
+            self.ledger.batch(),
+            self.progress.bar(f"{self.source.id} videos", total=total, unit="clips") as bar,
+        ):
             for candidate in candidates:
                 before = len(self.fetched) + len(self.present)
                 entry = self._take(candidate)

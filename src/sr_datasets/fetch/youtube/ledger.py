@@ -6,17 +6,19 @@ again, and where the attribution of what was taken stands.
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from sr_datasets.errors import FetchError
-from sr_datasets.files import disk_errors, locked, write_atomic
+from sr_datasets.files import write_atomic
+from sr_datasets.journal import Journaled
 
 Status = Literal["ok", "gone", "private", "blocked", "too-small", "not-open", "failed", "forgotten"]
 """``ok``: in the store; ``gone``: deleted; ``private``; ``blocked``: by country, age, membership or rights; ``too-small``:
@@ -25,10 +27,14 @@ pass; ``forgotten``: removed by ``sr-data forget``, and never fetched again."""
 
 LEDGER_NAME = "availability.parquet"
 
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One video, or one piece of a video."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     clip: str
     """Name in the store; empty where YouTube's id is not known."""
@@ -42,11 +48,11 @@ class Entry:
     """When, in UTC."""
     reason: str = ""
     """In the words of the site or of yt-dlp; empty when all went well."""
-    wanted_height: int = 0
+    wanted_height: _Count = 0
     """Least height (of a portrait video: width) that was asked for; 0 for any."""
-    start_ms: int | None = None
+    start_ms: _Count | None = None
     """Begin of the piece; None for a whole video."""
-    end_ms: int | None = None
+    end_ms: _Count | None = None
     """End of the piece."""
     labels: str = ""
     """Labels by which it was chosen, joined by semicolons."""
@@ -60,9 +66,9 @@ class Entry:
     """The video's page."""
     license_claimed: str = ""
     """The licence as the site's metadata has it; empty when it claims none beyond the site's own."""
-    width: int = 0
+    width: _Count = 0
     """Of the file that came."""
-    height: int = 0
+    height: _Count = 0
     """Of the file that came."""
     format_note: str = ""
     """Which of the site's formats it was, and by which version of yt-dlp."""
@@ -96,6 +102,7 @@ _KINDS = {
     "height": pa.int64(),
     "unauthenticated": pa.bool_(),
 }
+_ENTRIES = TypeAdapter(tuple[Entry, ...])
 _SCHEMA = pa.schema([pa.field(field.name, _KINDS.get(field.name, pa.string())) for field in fields(Entry)])
 
 
@@ -132,6 +139,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file = _Table(path)
 
     def entries(self) -> list[Entry]:
         """Return all entries, sorted by key.
@@ -139,37 +147,20 @@ class Ledger:
         Raises:
             FetchError: The file is damaged, or of another version.
         """
-        try:
-            with self.path.open("rb") as file:
-                table = pq.read_table(file)
-            if unlike := _unlike_schema(table):
-                raise TypeError(unlike)
-            rows: list[dict[str, Any]] = table.to_pylist()
-            found = [Entry(**row) for row in rows]
-        except FileNotFoundError:
-            return []
-        # OverflowError: a day beyond the year 9999.
-        except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError, OverflowError) as error:
-            raise FetchError(
-                f"{self.path}: cannot be read as a ledger: {error}. Move it away; what is in the store stays there."
-            ) from error
-        if wrong := [entry for entry in found if entry.status not in get_args(Status)]:
-            raise FetchError(
-                f"{self.path}: has the status '{wrong[0].status}', expected {', '.join(get_args(Status))}"
-            )
-        return found
+        found = self.by_key()
+        return [found[key] for key in sorted(found)]
 
     def by_key(self) -> dict[str, Entry]:
         """Return all entries by their key."""
-        return {entry.key: entry for entry in self.entries()}
+        return dict(self._file.read())
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Let many entries come: a ``put`` takes the same time however many there are (``Store.batch``)."""
+        return self._file.batch()
 
     def put(self, *entries: Entry) -> None:
         """Add or replace entries; what was forgotten stays forgotten."""
-        with self._alone():
-            known = self.by_key()
-            forgotten = {entry.youtube_id for entry in known.values() if entry.status == "forgotten"}
-            known.update({entry.key: entry for entry in entries if entry.youtube_id not in forgotten})
-            self._write(known.values())
+        self._file.put({entry.key: entry for entry in entries})
 
     def forget(self, youtube_id: str, *, today: datetime.date) -> list[str]:
         """Keep of a video nothing but its id, and that it must not be fetched again.
@@ -181,32 +172,94 @@ class Ledger:
         Returns:
             The names that clips of it have in the store.
         """
-        with self._alone():
-            entries = self.entries()
-            rest = [entry for entry in entries if entry.youtube_id != youtube_id]
-            self._write([*rest, Entry("", "", youtube_id, "forgotten", today)])
-        return sorted(entry.clip for entry in entries if entry.youtube_id == youtube_id and entry.clip)
+        gone: list[Entry] = []
+
+        def change(entries: dict[str, Entry]) -> None:
+            gone.extend(entry for entry in entries.values() if entry.youtube_id == youtube_id)
+            for entry in gone:
+                del entries[entry.key]
+            left = Entry("", "", youtube_id, "forgotten", today)
+            entries[left.key] = left
+
+        self._file.change(change)
+        return sorted(entry.clip for entry in gone if entry.clip)
 
     def drop(self, clip: str) -> None:
         """Delete the entry of one clip, which may come again."""
-        with self._alone():
-            self._write([entry for entry in self.entries() if entry.clip != clip])
+        self._file.change(lambda entries: entries.pop(clip, None))
 
     def forgotten(self) -> set[str]:
         """Return YouTube's ids of what was forgotten."""
-        return {entry.youtube_id for entry in self.entries() if entry.status == "forgotten"}
+        return {entry.youtube_id for entry in self.by_key().values() if entry.status == "forgotten"}
 
     def counts(self) -> Counter[Status]:
         """Return how many entries have each status."""
-        return Counter(entry.status for entry in self.entries())
+        return Counter(entry.status for entry in self.by_key().values())
 
-    def _alone(self) -> AbstractContextManager[None]:
-        return locked(self.path.with_name(f".{self.path.name}.lock"))
 
-    def _write(self, entries: Iterable[Entry]) -> None:
-        ordered = sorted(entries, key=lambda entry: entry.key)
-        table = pa.Table.from_pylist([asdict(entry) for entry in ordered], schema=_SCHEMA)
+class _Table(Journaled[Entry]):
+    """The file of a ledger, and the journal that it has while videos come."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path,
+            lock=path.with_name(f".{path.name}.lock"),
+            what=f"the ledger {path}",
+            error=FetchError,
+            repair="Move it away; what is in the store stays there.",
+        )
+        self._forgotten: set[str] | None = None
+
+    def load(self) -> dict[str, Entry]:
+        """Return the entries of the file.
+
+        Raises:
+            FetchError: It is damaged, or of another version.
+        """
+        try:
+            with self.path.open("rb") as file:
+                table = pq.read_table(file)
+            if unlike := _unlike_schema(table):
+                raise TypeError(unlike)
+            rows: list[dict[str, Any]] = table.to_pylist()
+            found = [Entry(**row) for row in rows]
+        except FileNotFoundError:
+            raise
+        # OverflowError: a day beyond the year 9999.
+        except (pa.ArrowException, OSError, TypeError, UnicodeDecodeError, OverflowError) as error:
+            raise FetchError(
+                f"{self.path}: cannot be read as a ledger: {error}. Move it away; what is in the store stays there."
+            ) from error
+        if wrong := [entry for entry in found if entry.status not in get_args(Status)]:
+            raise FetchError(
+                f"{self.path}: has the status '{wrong[0].status}', expected {', '.join(get_args(Status))}"
+            )
+        return {entry.key: entry for entry in found}
+
+    def save(self, records: Mapping[str, Entry]) -> None:
+        """Write the file, sorted by key."""
+        rows = [asdict(records[key]) for key in sorted(records)]
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        with disk_errors(f"the ledger {self.path}", self.path.parent):
-            write_atomic(self.path, sink.getvalue().to_pybytes(), alone=True)
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
+        write_atomic(self.path, sink.getvalue().to_pybytes(), alone=True)
+
+    def to_line(self, records: Mapping[str, Entry]) -> bytes:
+        """Return entries as a JSON array."""
+        return _ENTRIES.dump_json(tuple(records.values()))
+
+    def from_line(self, line: bytes) -> dict[str, Entry]:
+        """Return the entries of a line."""
+        return {entry.key: entry for entry in _ENTRIES.validate_json(line)}
+
+    def wanted(self, records: Mapping[str, Entry]) -> Mapping[str, Entry]:
+        """Leave out videos that were forgotten."""
+        if self._forgotten is None:
+            self._forgotten = {
+                entry.youtube_id for entry in self._records.values() if entry.status == "forgotten"
+            }
+        return {key: entry for key, entry in records.items() if entry.youtube_id not in self._forgotten}
+
+    def took(self, records: Mapping[str, Entry] | None) -> None:
+        """Look for what was forgotten once more, when all was read anew."""
+        if records is None or any(entry.status == "forgotten" for entry in records.values()):
+            self._forgotten = None
