@@ -18,13 +18,17 @@ class Scale:
     """What grows with the clips of one data folder, or with the rows of one set; seconds and bytes."""
 
     put: float
-    """Seconds to note one clip in the data folder (``sr-data.lock``, written anew),"""
-    put_record: float
-    """and of that for each clip that is there."""
+    """Seconds to note one clip in the data folder (``sr-data.lock.journal``)."""
+    put_read: float
+    """Seconds to read ``sr-data.lock``, for each clip of it: when a command begins."""
+    put_write: float
+    """Seconds to write it, for each: when a command ends, and when the journal has as many records."""
     ledger: float
-    """Seconds to note one video in ``availability.parquet``, written anew,"""
-    ledger_record: float
-    """and of that for each video that is in it."""
+    """Seconds to note one video in ``availability.parquet.journal``;"""
+    ledger_read: float
+    """to read ``availability.parquet``, for each video of it;"""
+    ledger_write: float
+    """to write it."""
     record_bytes: float
     """Memory of a process that has read the records, for each of them."""
     lock_bytes: float
@@ -70,6 +74,8 @@ class Campaign:
     """Seconds before each video (``Manners.pause_seconds``)."""
     requests: int = 4
     """Requests that one video takes, a second apart (``Manners.request_pause_seconds``)."""
+    commands: int = 1000
+    """Fetches of a site, one after another, that bring the clips."""
     lookups: float = 0
     """Seconds to look up the id of a video."""
     rows: int = 30
@@ -188,9 +194,13 @@ def plan(campaign: Campaign, costs: Costs, scale: Scale) -> Plan:
         add("code pieces as FFV1", clips * scale.recode * pixels, fetching)
     add("look: decode every frame", clips * look_seconds(costs, stored), fetching)
     if campaign.from_site:
-        noted = clips * scale.put + scale.put_record * clips**2 / 2
-        noted += campaign.clips * scale.ledger + scale.ledger_record * campaign.clips**2 / 2
+        # A list is written at twice, four times, eight times its size, and once more by each command.
+        noted = clips * (scale.put + 2 * scale.put_write)
+        noted += campaign.clips * (scale.ledger + 2 * scale.ledger_write)
         add("note each clip in one data folder", noted, "nothing")
+        lists = clips * (scale.put_read + scale.put_write)
+        lists += campaign.clips * (scale.ledger_read + scale.ledger_write)
+        add("read and write the lists, each command", campaign.commands * lists / 2, "nothing")
     num_fetching = len(items)
     add("plan", clips * scale.plan_clip, "nothing")
     for name in ("decode", "degrade", "write", "rest"):

@@ -7,8 +7,10 @@ import resource
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
+from types import SimpleNamespace
 from typing import Any
 
 from cost_tables import ROWS, STAGES
@@ -19,6 +21,8 @@ RECIPE = """
  clips_per_shard: SHARD}
 """
 INDEX_ROWS = 2_000_000
+NOTED = 203
+"""Clips that are noted, three of them by themselves."""
 
 
 def _fetch(job: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +117,7 @@ def _peak() -> int:
 
 
 def _made_record(number: int) -> Any:
-    from scaling import CLIP
+    from scaling import INFO
 
     from sr_datasets.manifest import VideoInfo
     from sr_datasets.store import ClipRecord, FileRecord
@@ -123,19 +127,17 @@ def _made_record(number: int) -> Any:
     return ClipRecord(
         source="made", clip=name, path=file.path, files=(file,), sha256=digest,
         origin=f"https://www.youtube.com/watch?v={number:011d}", proof="first-fetch", license="own",
-        attribution="A title of forty letters or so, by somebody", info=VideoInfo.model_validate(CLIP),
+        attribution="A title of forty letters or so, by somebody", info=VideoInfo.model_validate(INFO),
     )  # fmt: skip
 
 
 def _records(job: dict[str, Any]) -> dict[str, Any]:
-    """Time noting one more clip, and one more video, where ``count`` are noted already."""
+    """Time noting one more clip, and one more video, where ``count`` are noted already: of a batch, and by itself."""
     from sr_datasets.fetch.youtube.ledger import Entry, ledger_of
     from sr_datasets.store import LOCK_NAME, Store
 
     root, count = Path(job["work"]) / f"store{job['count']}", job["count"]
-    store = Store(root)
     (root / "made").mkdir(parents=True)
-    store.put(*map(_made_record, range(count)))
     today = datetime.date(2026, 1, 1)
 
     def entry(number: int) -> Any:
@@ -146,21 +148,41 @@ def _records(job: dict[str, Any]) -> dict[str, Any]:
             url=f"https://www.youtube.com/watch?v={name}", sha256=f"{number:064x}",
         )  # fmt: skip
 
-    ledger = ledger_of(root, "made")
+    store, ledger = Store(root), ledger_of(root, "made")
+    store.put(*map(_made_record, range(count)))
     ledger.put(*map(entry, range(count)))
-    put, noted = [], []
-    for number in range(count, count + 3):
-        record, line = _made_record(number), entry(number)
-        start = perf_counter()
-        store.put(record)
-        put.append(perf_counter() - start)
-        start = perf_counter()
-        ledger.put(line)
-        noted.append(perf_counter() - start)
+    again, once_more = Store(root), ledger_of(root, "made")
     return {
-        "put": statistics.median(put),
-        "ledger": statistics.median(noted),
+        "lock": _noted(store, list(map(_made_record, range(count, count + NOTED))), again.records),
+        "ledger": _noted(ledger, list(map(entry, range(count, count + NOTED))), once_more.entries),
         "lock_bytes": (root / LOCK_NAME).stat().st_size,
+    }
+
+
+def _noted(place: Any, more: list[Any], read: Callable[[], list[Any]]) -> dict[str, float]:
+    """Return seconds of a ``put``; those of reading and writing are for each record."""
+    alone = []
+    for record in more[:3]:
+        start = perf_counter()
+        place.put(record)
+        alone.append(perf_counter() - start)
+    before_bytes, start = _resident(), perf_counter()
+    count = len(read())
+    reading, kept = perf_counter() - start, _resident() - before_bytes
+    with place.batch():
+        start, before = perf_counter(), process_time()
+        for record in more[3:]:
+            place.put(record)
+        middle, processor = perf_counter(), process_time() - before
+    writing = perf_counter() - middle
+    puts = len(more) - 3
+    return {
+        "put": (middle - start) / puts,
+        "processor": processor / puts,
+        "alone": statistics.median(alone),
+        "read": reading / count,
+        "memory": kept / count,
+        "write": writing / (count + puts),
     }
 
 
@@ -186,11 +208,18 @@ def _resident() -> int:
 
 
 def _index(job: dict[str, Any]) -> dict[str, Any]:
-    from scaling import write_set
+    from scaling import ROWS_PER_CLIP, tables
 
+    from sr_datasets.shards.sets import INDEX_NAME, write_index_tables
+
+    path, per_shard = Path(job["work"]) / INDEX_NAME, ROWS_PER_CLIP * 256
+    shards = [
+        SimpleNamespace(name=f"train-{start:09d}", split="train", num_rows=min(per_shard, INDEX_ROWS - start))
+        for start in range(0, INDEX_ROWS, per_shard)
+    ]
     start = process_time()
-    size = write_set(Path(job["work"]), INDEX_ROWS, 256)
-    return {"seconds": process_time() - start, "bytes": size}
+    write_index_tables(path, tables(shards))
+    return {"seconds": process_time() - start, "bytes": path.stat().st_size}
 
 
 _JOBS = {

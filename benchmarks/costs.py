@@ -57,8 +57,8 @@ REPEATS = 3
 """Small builds of each sort in a round."""
 INDEX_BYTES = 6.7
 """Of a row in an index of a million rows in which every clip has its own names (docs/scaling.md)."""
-COUNTS = (2_000, 20_000)
-"""Clips of the data folders in which noting one more is measured."""
+COUNT = 20_000
+"""Clips of the data folder in which noting one more is measured."""
 SECONDS = 300
 """Longest time of one child."""
 
@@ -384,29 +384,27 @@ def measure_scale(work: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="scale-", dir=work) as folder:
         job = {"work": folder, "config": str(Path(folder) / "config")}
         made_clips.write_manifest(Path(folder) / "config")
-        few, many = (child(do="records", count=count, **job) for count in COUNTS)
-        known = child(do="known", count=COUNTS[1], **job)
+        noted = child(do="records", count=COUNT, **job)
+        known = child(do="known", count=COUNT, **job)
         index = child(do="index", **job)
     clips = [clip for clip in large_set() if clip.kind.codec == "h264" and clip.kind.height == 720][:6]
     recoding = sum(_recode(work / "clips" / clip.file_name, work) for clip in clips)
     scale = Scale(
-        **_line("put", few, many),
-        **_line("ledger", few, many),
-        record_bytes=known["bytes"] / COUNTS[1],
-        lock_bytes=many["lock_bytes"] / COUNTS[1],
-        plan_clip=known["plan"] / COUNTS[1],
+        put=noted["lock"]["put"],
+        put_read=noted["lock"]["read"],
+        put_write=noted["lock"]["write"],
+        ledger=noted["ledger"]["put"],
+        ledger_read=noted["ledger"]["read"],
+        ledger_write=noted["ledger"]["write"],
+        record_bytes=known["bytes"] / COUNT,
+        lock_bytes=noted["lock_bytes"] / COUNT,
+        plan_clip=known["plan"] / COUNT,
         yt_dlp=statistics.median(_cpu_of([sys.executable, "-c", "import yt_dlp"]) for _ in range(3)),
         recode=recoding / sum(clip.kind.mpx * clip.kind.num_frames for clip in clips),
         index_row=index["seconds"] / INDEX_ROWS,
         index_bytes=INDEX_BYTES,
     )
     return asdict(scale)
-
-
-def _line(name: str, few: dict[str, Any], many: dict[str, Any]) -> dict[str, float]:
-    """Return seconds at no record, and for each record more."""
-    slope = (many[name] - few[name]) / (COUNTS[1] - COUNTS[0])
-    return {name: max(0.0, few[name] - slope * COUNTS[0]), f"{name}_record": slope}
 
 
 def _cpu_of(command: list[str]) -> float:
@@ -482,6 +480,7 @@ def _predict_options(command: argparse.ArgumentParser) -> None:
         ("arrives", "share of clips that come"),
         ("pause", "seconds before each video, --youtube"),
         ("requests", "requests a video, --youtube"),
+        ("commands", "fetches one after another, --youtube"),
         ("rows", "rows of a clip"),
         ("clips_per_shard", "clips of a shard"),
         ("machines", "machines"),
@@ -509,7 +508,7 @@ def predict(given: argparse.Namespace) -> None:
     figures = stored.load("costs")["figures"]
     costs, scale = Costs.from_json(figures["costs"]), Scale(**figures["scale"])
     width, _, height = given.size.partition("x")
-    names = ("clips", "seconds", "codec", "rate", "gop_seconds", "mbit_s", "arrives", "pause", "requests", "rows", "clips_per_shard", "machines", "cores", "machine_mbit_s")  # fmt: skip
+    names = ("clips", "seconds", "codec", "rate", "gop_seconds", "mbit_s", "arrives", "pause", "requests", "commands", "rows", "clips_per_shard", "machines", "cores", "machine_mbit_s")  # fmt: skip
     campaign = Campaign(
         "yours",
         width=int(width),

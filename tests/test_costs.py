@@ -105,7 +105,7 @@ def test_the_bytes_of_a_set_are_those_of_its_rows_clips_and_shards(model: Module
 
 
 def test_a_campaign_is_divided_by_what_it_is_shared_by(model: ModuleType, campaigns: ModuleType):
-    scale = campaigns.Scale(0.01, 1e-5, 0.01, 1e-5, 6_000, 1_500, 0.001, 0.5, 0.02, 3e-6, 0.3)
+    scale = campaigns.Scale(0.01, 4e-5, 1e-5, 0.02, 8e-5, 3e-5, 6_000, 1_500, 0.001, 0.5, 0.02, 3e-6, 0.3)
     site = campaigns.Campaign("site", clips=1000, seconds=100, machines=2, cores=4, arrives=0.5)
     costs = costs_of(model)
 
@@ -118,7 +118,9 @@ def test_a_campaign_is_divided_by_what_it_is_shared_by(model: ModuleType, campai
     assert one["pauses that the site is owed"].days * 86_400 == pytest.approx(1000 * (5 + 4))
     assert one["network"].days * 86_400 == pytest.approx(500 * coded * 8 / 1e9)
     noted = one["note each clip in one data folder"].days * 86_400
-    assert noted == pytest.approx(500 * 0.01 + 1e-5 * 500**2 / 2 + 1000 * 0.01 + 1e-5 * 1000**2 / 2)
+    assert noted == pytest.approx(500 * (0.01 + 2e-5) + 1000 * (0.02 + 6e-5))
+    lists = one["read and write the lists, each command"].days * 86_400
+    assert lists == pytest.approx(1000 / 2 * (500 * 5e-5 + 1000 * 1.1e-4))
     look = one["look: decode every frame"]
     assert look.days * 86_400 == pytest.approx(500 * (0.005 + 3000 * (0.0002 + 0.0025 * 1.280 * 0.720)))
 
