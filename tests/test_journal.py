@@ -286,7 +286,8 @@ def kill_writers(folder: Path, kills: int) -> int:
         writer.stdout.readline()
         time.sleep(draws.uniform(0, 0.1))
         writer.kill()
-        said = 1 + len(writer.communicate()[0].splitlines())
+        said = 1 + len(writer.stdout.readlines())
+        writer.communicate()
         assert writer.returncode == -signal.SIGKILL
         found = Store(root).records()
         assert found == records[: len(found)]
