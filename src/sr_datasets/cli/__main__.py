@@ -1,5 +1,5 @@
 """``python -m sr_datasets.cli`` is ``sr-data``."""
 
-from sr_datasets.cli.main import main
+from sr_datasets.cli.start import main
 
 main()

@@ -2,10 +2,7 @@
 
 import logging
 import os
-import shlex
-import signal
 import sys
-from types import FrameType
 
 from sr_datasets.cli import (
     arch,
@@ -23,6 +20,7 @@ from sr_datasets.cli import (
     training,
 )
 from sr_datasets.cli.app import app
+from sr_datasets.cli.start import EndedError, answer_sigterm, end, say_how_to_go_on
 from sr_datasets.errors import SrDataError
 
 __all__ = [
@@ -44,20 +42,11 @@ __all__ = [
 ]
 
 
-class _EndedError(BaseException):
-    """A scheduler, or whoever sends SIGTERM, wants this command to end."""
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    signal.signal(number, signal.SIG_DFL)  # who asks again does not wait for what is being put away
-    raise _EndedError
-
-
 def main() -> None:
     """Run the command line; expected errors become one sentence and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="sr-data: %(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
-    signal.signal(signal.SIGTERM, _end)
+    answer_sigterm()
     try:
         try:
             app()
@@ -89,23 +78,13 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        _say_how_to_go_on()
+        say_how_to_go_on()
         sys.exit(130)
-    except _EndedError:
-        _say_how_to_go_on()
-        sys.exit(143)
-    except SystemExit as end:
-        if end.code == 130:  # typer's own answer to a Ctrl-C, which says nothing
-            _say_how_to_go_on()
-        if end.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":
+    except EndedError:
+        end()
+    except SystemExit as ended:
+        if ended.code == 130:  # typer's own answer to a Ctrl-C, which says nothing
+            say_how_to_go_on()
+        if ended.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":
             sys.exit(0)  # typer's own answer to a reader that went away, which is no error
         raise
-
-
-def _say_how_to_go_on() -> None:
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return  # one of several processes of torchrun: the first one says it
-    sys.stderr.write(
-        "sr-data: interrupted. What was finished is kept, and what came of files under way. To go on, type:\n"
-        f"  sr-data {shlex.join(sys.argv[1:])}\n"
-    )

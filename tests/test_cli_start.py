@@ -1,0 +1,104 @@
+"""SIGTERM from the first moment on: one sentence and 143, whatever is being imported."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+BEGIN = (
+    "import os, signal, sys, time; sys.argv = ['sr-data', 'list', 'a b']; from sr_datasets.cli import start\n"
+)
+GREEDY = """
+try:
+    os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.05)
+except BaseException:
+    os.write(2, b'swallowed\\n')
+"""
+
+
+def ended(program: str, folder: Path) -> tuple[int, str]:
+    """Return what a program ends with, and what it says."""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": f"{SOURCE}:{folder}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return run.returncode, run.stderr
+
+
+def said(code: int, text: str) -> bool:
+    return (
+        code == 143 and text.count("sr-data: interrupted.") == 1 and text.endswith("  sr-data list 'a b'\n")
+    )
+
+
+def test_a_sigterm_while_the_commands_are_imported_ends_with_143_and_a_sentence(tmp_path: Path):
+    (tmp_path / "typer.py").write_text(
+        f"import os, signal, sys, time\n{GREEDY}"
+        f"sys.path.remove({str(tmp_path)!r}); del sys.modules['typer']; import typer; sys.modules['typer'] = typer\n"
+    )
+    code, text = ended(BEGIN + "start.main()", tmp_path)
+
+    assert said(code, text)
+    assert "swallowed" not in text
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        GREEDY,
+        f"class Held:\n    def __del__(self):\n        {GREEDY.strip().replace(chr(10), chr(10) + ' ' * 8)}\nHeld()",
+    ],
+    ids=["try", "finalizer"],
+)
+def test_a_sigterm_that_a_library_swallows_comes_again(tmp_path: Path, where: str):
+    program = (
+        f"{BEGIN}start.answer_sigterm()\ntry:\n    exec({where!r})\n    time.sleep(30)\n"
+        "except start.EndedError:\n    start.end()\n"
+    )
+    code, text = ended(program, tmp_path)
+    assert said(code, text)
+    assert "Traceback" not in text
+
+
+def test_what_is_put_away_is_not_interrupted_again(tmp_path: Path):
+    program = (
+        f"{BEGIN}start.answer_sigterm()\ntry:\n    try:\n        os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)\n"
+        "    finally:\n        time.sleep(0.2); print('put away', file=sys.stderr)\n"
+        "except start.EndedError:\n    start.end()\n"
+    )
+    code, text = ended(program, tmp_path)
+    assert said(code, text)
+    assert text.startswith("put away\n")
+
+
+@pytest.mark.parametrize("delay", [0, 0.05, 0.15, 0.3])
+def test_a_command_answers_whatever_it_is_about(tmp_path: Path, delay: float):
+    program = f"{BEGIN}start.answer_sigterm(); print('begun', flush=True); start.main()".replace(
+        ", 'a b'", ""
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(SOURCE), "SR_DATA_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "begun\n"
+        time.sleep(delay)
+        run.send_signal(signal.SIGTERM)
+        _, text = run.communicate(timeout=60)
+    assert (run.returncode == 143 and "sr-data: interrupted." in text) or run.returncode in (
+        0,
+        -signal.SIGTERM,
+    )
+    assert run.returncode == 143 or delay > 0.1  # else it was over
