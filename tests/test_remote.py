@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from fsspec.spec import AbstractFileSystem
 from objectstore import BreakingLine, ObjectStore, object_store
+from pyarrow import fs
 from shard_sets import make_rows, write_set
 from typer.testing import CliRunner
 
@@ -554,3 +555,60 @@ def test_a_cache_is_shared_by_processes_that_forget_what_it_held(tmp_path: Path)
     assert cache.get("29") == bytes([29]) * 200
     cache.put("large", bytes(1001))
     assert cache.get("large") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "setting", "endpoint"),
+    [
+        (
+            "s3://bucket/set?endpoint_override=http://me:secret@127.0.0.1:9",
+            {},
+            r"127\.0\.0\.1:9 \(its address",
+        ),
+        (
+            "s3://bucket/set",
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            r"http://127\.0\.0\.1:9 \(AWS_ENDPOINT_URL says",
+        ),
+        ("s3://bucket/set", {}, r"Amazon's \(AWS_ENDPOINT_URL names no other\)"),
+    ],
+)
+def test_a_store_that_does_not_answer_is_told_with_its_endpoint_and_what_to_look_at(
+    monkeypatch: pytest.MonkeyPatch, address: str, setting: dict[str, str], endpoint: str
+):
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    asked: list[bool] = []
+
+    class Silent:
+        up = False
+
+        def get_file_info(self, _: str) -> Any:
+            asked.append(self.up)
+            if self.up:
+                return fs.FileInfo("bucket/set/a", type=fs.FileType.File, size=7)
+            raise OSError(
+                "When getting information for key 'a': AWS Error NETWORK_CONNECTION during HeadObject operation: curlCode: 7, "
+                "Could not connect to server; Details: Failed to connect to 127.0.0.1:9 after 0 ms"
+            )
+
+    silent = Silent()
+    monkeypatch.setattr("sr_datasets.remotes._filesystem_of", lambda *_: (silent, "bucket/set"))
+    place = Place(address)
+    said = rf"a cannot be looked at: .*does not answer \(Could not connect to server\)\. .* is {endpoint}.*network.*credentials"
+    with pytest.raises(RemoteError, match=said) as told:
+        place.size_of("a")
+    assert "secret" not in str(told.value)
+    assert asked == [False]  # Arrow itself has tried ten times
+
+    silent.up = True
+    assert place.size_of("a") == 7
+    silent.up = False
+    worker = pickle.loads(pickle.dumps(place))
+    for known in (place, worker):
+        asked.clear()
+        with pytest.raises(RemoteError, match=said):
+            known.size_of("a")
+        assert len(asked) == 6  # it was there, and may come back

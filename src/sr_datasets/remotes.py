@@ -35,6 +35,7 @@ _REFUSED = re.compile(
     r"|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION|EXPIRED_TOKEN|ExpiredToken|HTTP status 40[13]"
     r"|Forbidden|Unauthorized"
 )
+_NO_CONNECTION = re.compile(r"NETWORK_CONNECTION .*?(?:curlCode: \d+, (?P<why>[^;]+)|$)")
 _PUBLIC_OPTIONS = ("endpoint_override", "region", "scheme")
 _WITH_BUCKETS = ("s3", "gs", "gcs")
 _NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket")
@@ -53,7 +54,7 @@ def is_address(text: str | os.PathLike[str]) -> bool:
 class Place:
     """A folder on some file system, and the files below it by relative names.
 
-    The connection is made at first use, in each process; it pickles as its address.
+    The connection is made at first use, in each process; it pickles as its address, and whether it has answered.
     """
 
     def __init__(self, address: str | os.PathLike[str]) -> None:
@@ -67,12 +68,14 @@ class Place:
         self.address = str(address)
         self._pid = 0
         self._opened: tuple[fs.FileSystem, str] | None = None
+        self._answered = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"address": self.address}
+        return {"address": self.address, "answered": self._answered}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["address"])  # type: ignore[misc]
+        self._answered = state["answered"]
 
     def __str__(self) -> str:
         """Return the address without user, password and options."""
@@ -263,10 +266,18 @@ class Place:
 
     @contextmanager
     def _told(self, name: str, what: str) -> Iterator[None]:
-        """Turn errors of file systems into one sentence that names the file."""
+        """Turn errors of file systems into one sentence that names the file.
+
+        Arrow itself has tried for six seconds when a store does not answer. One that never has is not tried again: its
+        address is more likely to be wrong than it is to be down for a moment.
+        """
         try:
             yield
+            self._answered = True
         except (OSError, pa.ArrowException) as error:
+            if (silent := _no_answer(error, self.address, self.shown(name), what)) is not None:
+                silent.final = not self._answered
+                raise silent from error
             if (cause := self._unreachable(name, error)) is not None:
                 raise RemoteError(
                     f"{self.shown(name)} cannot be {what}: its host cannot be reached ({' '.join(str(cause).split())}). Look "
@@ -407,7 +418,8 @@ def _filesystem_of(address: str, shown: str) -> tuple[fs.FileSystem, str]:
         if "Unrecognized filesystem" not in str(error):
             raise RemoteError(f"{shown} is no address that can be used: {error}", final=True) from error
     except (ImportError, OSError) as error:
-        raise RemoteError(f"{shown} cannot be reached: {error}", final=True) from error
+        silent = _no_answer(error, address, shown, "opened")
+        raise silent or RemoteError(f"{shown} cannot be reached: {error}", final=True) from error
     try:
         from fsspec.core import url_to_fs
     except ModuleNotFoundError as error:
@@ -449,6 +461,28 @@ def _error_of(error: Exception, where: str, what: str) -> RemoteError:
         )
     # A disk of this machine does not come to its senses within seconds.
     return RemoteError(f"{where} cannot be {what}: {text}", final=not is_address(where))
+
+
+def _no_answer(error: Exception, address: str, where: str, what: str) -> RemoteError | None:
+    """Return what to say where an object store does not answer at all; None of other errors."""
+    found = _NO_CONNECTION.search(" ".join(str(error).split()))
+    if found is None:
+        return None
+    endpoint, named = dict(parse_qsl(urlsplit(address).query)).get("endpoint_override"), "its address says so"
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):  # in Arrow's order
+        if not endpoint and (endpoint := os.environ.get(name)):
+            named = f"{name} says so"
+    told = (
+        f"{endpoint.rpartition('@')[2]} ({named})"
+        if endpoint
+        else "Amazon's (AWS_ENDPOINT_URL names no other)"
+    )
+    return RemoteError(
+        f"{where} cannot be {what}: the object store does not answer ({found['why'] or 'no connection'}). Its endpoint is "
+        f"{told}. Look whether that is right, and the region; at the network and its proxy; then at the credentials "
+        "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws).",
+        final=True,
+    )
 
 
 def _connection_error(error: Exception) -> OSError | None:
