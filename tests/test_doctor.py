@@ -100,6 +100,28 @@ def test_lists_that_cannot_be_read_are_broken(
     assert word in found[f"store/{name}"].found
 
 
+@pytest.mark.parametrize("below", ["", "store/deeper"])
+def test_a_file_in_place_of_the_store_is_broken_and_every_command_says_what_to_do(
+    tmp_path: Path, below: str, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("SR_DATA_HOME", str(tmp_path / "file" / below))
+
+    check = by_name(list(stored.check_store(Store())))["store/folder"]
+
+    assert (check.state, check.found) == ("broken", f"{tmp_path / 'file'} is a file")
+    assert "SR_DATA_HOME" in check.fix
+    for command in (
+        ["fetch", "demo"],
+        ["list"],
+        ["verify"],
+        ["build-pairs", "demo", "--out", str(tmp_path / "set")],
+    ):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1
+        assert "is a file, or lies in one. Name a folder: --store, or SR_DATA_HOME." in str(result.exception)
+
+
 def test_a_process_at_work_on_the_store_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     store = made_store(tmp_path, monkeypatch)
     with (store.root / ".locks" / "lock").open("a+b") as file:

@@ -22,6 +22,11 @@ _LEDGERS = {"availability.parquet", "availability.parquet.journal"}
 
 def check_store(store: Store) -> Iterator[Check]:
     """Look at a store by size and time of its files; nothing is hashed and nothing is changed."""
+    above = next(folder for folder in (store.root, *store.root.parents) if folder.exists())
+    if not above.is_dir():
+        found, step = f"{above} is a file", "Choose a folder: --store, or SR_DATA_HOME"
+        yield Check("store", "folder", "broken", found, step, {"root": str(store.root), "exists": False})
+        return
     if not store.root.is_dir():
         found = f"{store.root} does not exist yet"
         yield Check("store", "folder", "ok", found, facts={"root": str(store.root), "exists": False})

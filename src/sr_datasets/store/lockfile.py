@@ -63,6 +63,19 @@ class LockFile(Journaled[ClipRecord]):
         self._common = _Common()
         self._marked: dict[str, set[str]] | None = None
 
+    def read(self) -> dict[str, ClipRecord]:
+        """Return all records, as ``Journaled.read``.
+
+        Raises:
+            StoreError: It is not of this version, or the store is no folder.
+        """
+        try:
+            return super().read()
+        except NotADirectoryError as error:
+            raise StoreError(
+                f"{self._what} is a file, or lies in one. Name a folder: --store, or SR_DATA_HOME."
+            ) from error
+
     def load(self) -> dict[str, ClipRecord]:
         """Return the records of the file; what they have in common is kept once.
 
