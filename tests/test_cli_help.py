@@ -23,7 +23,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     for name, each in sorted(getattr(command, "commands", {}).items()):
         yield from commands(each, f"{path} {name}")
-    if not getattr(command, "commands", {}):
+    if path != "sr-data":
         yield path, command
 
 

@@ -114,7 +114,7 @@ class Part:
             ValueError: It is no part.
         """
         number, slash, count = text.partition("/")
-        if not (slash and number.isdecimal() and count.isdecimal()):
+        if not (slash and text.isascii() and number.isdecimal() and count.isdecimal()):
             raise ValueError(f"{text!r} is no part: write I/N, such as 2/8")
         return cls(int(number), int(count))
 

@@ -9,7 +9,16 @@ import typer
 from sr_datasets.cli.app import app
 
 manifests = typer.Typer(
-    help="Check, write and describe manifests of your own.", no_args_is_help=True, rich_markup_mode=None
+    help="""Check, write and describe manifests of your own.
+
+    \b
+    Examples:
+      sr-data manifest new ~/clips --out my-clips.yaml
+      sr-data manifest check my-clips.yaml
+      sr-data manifest schema recipe > recipe.schema.json
+    """,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.add_typer(manifests, name="manifest")
 
