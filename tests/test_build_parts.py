@@ -393,6 +393,33 @@ def test_an_object_store_is_no_set_before_its_description_which_comes_last(
     assert digests(server, "parts2") == alone
 
 
+def test_inspect_tells_a_build_that_is_not_finished_from_a_push(
+    recipe: Recipe, store: Store, server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+):
+    job(recipe, store, server.address("begun-parts"), "2/3")
+    with pytest.raises(
+        ShardError, match=r"begun-parts is not a shard set: its build is in 3 parts, and 2 of 5 .*--part I/3"
+    ):
+        RemoteSet(server.address("begun-parts"))
+
+    def cut(*_: object) -> None:
+        raise RemoteError("the line is cut", final=True)
+
+    monkeypatch.setattr(parts, "send_checked", cut)
+    with pytest.raises(RemoteError, match="the line is cut"):
+        build_pairs(recipe, out_dir=server.address("begun"), store=store)
+    with pytest.raises(
+        ShardError, match=r"has not finished, and 5 of 5 shards .* run the same sr-data build-pairs command"
+    ):
+        RemoteSet(server.address("begun"))
+
+
+@pytest.mark.parametrize("text", ["٣/٤", "3/٤", "3", "3/", "-1/4", "1/2/3", " 1/2"])
+def test_a_part_is_two_numbers_of_ascii_digits(text: str):
+    with pytest.raises(ValueError, match="write I/N"):
+        Part.parse(text)
+
+
 def test_an_object_stores_folder_with_something_else_is_left_alone(
     recipe: Recipe, store: Store, server: ObjectStore
 ):

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
+from pydantic import ValidationError
 
 from sr_datasets.errors import RemoteError, ShardError
 from sr_datasets.files import sha256_of, write_atomic
@@ -31,7 +32,18 @@ from sr_datasets.remotes import Place, RangeReader
 from sr_datasets.shards.cache import PieceCache
 from sr_datasets.shards.reader import Group, ShardReader, open_parquet
 from sr_datasets.shards.schema import shard_digest
-from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME, SetInfo, ShardInfo, read_set
+from sr_datasets.shards.sets import (
+    DATA_DIR,
+    INDEX_NAME,
+    PARTS_DIR,
+    SET_NAME,
+    STATE_NAME,
+    BuildState,
+    SetInfo,
+    ShardInfo,
+    build_under_way,
+    read_set,
+)
 from sr_datasets.shards.verify import verify_group
 
 CACHE_BYTES: Final = 20 << 30
@@ -132,10 +144,7 @@ class RemoteSet:
             text = self.place.read(SET_NAME)
         except RemoteError as error:
             if error.final and isinstance(error.__cause__, FileNotFoundError):
-                raise ShardError(
-                    f"{self} is not a shard set: it has no {SET_NAME}, or its push did not finish. "
-                    "Look at the address, or run sr-data push again."
-                ) from error
+                raise ShardError(f"{self} is not a shard set: {self._what_is_there()}") from error
             raise
         digest = hashlib.sha256(text).hexdigest()
         if self._digest not in ("", digest):
@@ -154,6 +163,13 @@ class RemoteSet:
                 )
             _keep(index, found)
         return folder
+
+    def _what_is_there(self) -> str:
+        try:
+            state = BuildState.model_validate_json(self.place.read(STATE_NAME))
+        except (RemoteError, ValidationError):
+            return f"it has no {SET_NAME}, or its push did not finish. Look at the address, or run sr-data push again."
+        return build_under_way(state, self.place.sizes(PARTS_DIR))
 
     def shard(self, name: str) -> "RemoteShard":
         """Return the reader of a shard by its file name; it stays open.

@@ -500,12 +500,28 @@ def _parts_under_way(set_dir: Path) -> str:
         state = BuildState.model_validate_json((set_dir / STATE_NAME).read_bytes())
     except (OSError, ValidationError):
         return ""
-    if not state.parts:
-        return ""
+    return (
+        build_under_way(state, {path.name for path in (set_dir / PARTS_DIR).glob("*.parquet")})
+        if state.parts
+        else ""
+    )
+
+
+def build_under_way(state: BuildState, there: Collection[str]) -> str:
+    """Say how far a build with receipts is, and how to finish it.
+
+    Args:
+        state: What its ``.build.json`` says.
+        there: The shards that have a receipt.
+    """
     counts, count = state.shards, state.parts
     shards = [shard_name(split, k, counts[split]) for split in sorted(counts) for k in range(counts[split])]
-    there = {path.name for path in (set_dir / PARTS_DIR).glob("*.parquet")}
     said = f"its build is in {count} parts, and {len(there)} of {len(shards)} shards are there."
+    if count == 1:
+        return (
+            f"its build has not finished, and {len(there)} of {len(shards)} shards are there. Unless it is running, run the same "
+            "sr-data build-pairs command again."
+        )
     if missing := missing_parts(shards, there, count):
         listed = ", ".join(map(str, missing[:_MOST_PARTS])) + (" ..." if len(missing) > _MOST_PARTS else "")
         return (
