@@ -42,9 +42,8 @@ def answer_sigterm() -> None:
         waits += 1
         if waits < _MOST_WAITS and _would_be_lost(frame):
             return
-        signal.signal(
-            signal.SIGTERM, signal.SIG_DFL
-        )  # who asks again does not wait for what is being put away
+        # Who asks again does not wait for what is being put away.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise EndedError
 
     signal.signal(signal.SIGTERM, _end)
