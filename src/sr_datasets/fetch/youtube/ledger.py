@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -102,6 +102,8 @@ _KINDS = {
     "height": pa.int64(),
     "unauthenticated": pa.bool_(),
 }
+_AT_ONCE = 1 << 18
+"""Rows that are dicts at a time: those of millions would take more memory than their entries."""
 _ENTRIES = TypeAdapter(tuple[Entry, ...])
 _SCHEMA = pa.schema([pa.field(field.name, _KINDS.get(field.name, pa.string())) for field in fields(Entry)])
 
@@ -221,8 +223,8 @@ class _Table(Journaled[Entry]):
                 table = pq.read_table(file)
             if unlike := _unlike_schema(table):
                 raise TypeError(unlike)
-            rows: list[dict[str, Any]] = table.to_pylist()
-            found = [Entry(**row) for row in rows]
+            pieces = table.to_batches(max_chunksize=_AT_ONCE)
+            found = [Entry(**row) for piece in pieces for row in piece.to_pylist()]
         except FileNotFoundError:
             raise
         # OverflowError: a day beyond the year 9999.
@@ -238,9 +240,11 @@ class _Table(Journaled[Entry]):
 
     def save(self, records: Mapping[str, Entry]) -> None:
         """Write the file, sorted by key."""
-        rows = [asdict(records[key]) for key in sorted(records)]
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="zstd")
+        keys, sink = sorted(records), pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+            for start in range(0, len(keys), _AT_ONCE):
+                rows = [asdict(records[key]) for key in keys[start : start + _AT_ONCE]]
+                writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
         write_atomic(self.path, sink.getvalue().to_pybytes(), alone=True)
 
     def to_line(self, records: Mapping[str, Entry]) -> bytes:
