@@ -1,10 +1,11 @@
 """Forgetting: what goes, what stays bit for bit, and what happens when it is killed."""
 
+import errno
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from sr_datasets.shards.reader import ShardReader, summarize_shard
 from sr_datasets.shards.schema import Row
 from sr_datasets.shards.sets import read_set
 from sr_datasets.shards.verify import verify_set
-from sr_datasets.store import Store
+from sr_datasets.store import ClipRecord, Store
+from sr_datasets.store.lockfile import LockFile
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -217,6 +219,25 @@ def test_what_fits_nothing_is_an_error_and_nothing_goes(store: Store):
     with pytest.raises(SelectionError, match=r"'made/nothing' fits no clip .* clips of: made"):
         forget(store, ["made/clip0", "made/nothing"])
     assert hashes(store.root) == before
+
+
+def test_a_disk_too_full_for_the_list_of_what_stays_gets_room_from_what_goes(
+    store: Store, built: Path, monkeypatch: pytest.MonkeyPatch
+):
+    gone = store.path_of(store.get("made", "clip0"))
+    save = LockFile.save
+
+    def no_room(self: LockFile, records: Mapping[str, ClipRecord]) -> None:
+        if gone.exists():
+            raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
+        save(self, records)
+
+    monkeypatch.setattr(LockFile, "save", no_room)
+    assert forget(store, ["made/clip0"]).problems == ()
+
+    assert store.find("made", "clip0") is None
+    assert not (store.root / "forgetting.json").exists()
+    assert verify_store(store, full=True) == []
 
 
 def test_a_killed_forgetting_is_ended_by_the_next_one(store: Store, built: Path, tmp_path: Path):

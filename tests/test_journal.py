@@ -1,6 +1,7 @@
 """Records that come one by one cost a time each that does not grow, and survive what the file itself survives."""
 
 import datetime
+import errno
 import json
 import os
 import random
@@ -463,12 +464,28 @@ def test_what_is_forgotten_while_a_journal_is_there_is_in_neither(
     assert stays.etag.encode() in left
 
 
+def test_a_journal_that_was_left_is_in_nobodys_way_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    records = begun(tmp_path)
+
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path))
+
+    monkeypatch.setattr(Journaled, "_replace", read_only)
+    home = Store(tmp_path)
+    with home.batch():
+        assert home.records() == records
+    with pytest.raises(SrDataError, match="read-only"), home.batch():
+        home.put(*records_of(20)[14:])
+
+
 def test_the_doctor_tells_of_journals_and_takes_none_for_a_stranger(tmp_path: Path):
     begun(tmp_path)
     entries_begun(tmp_path / "youtube-8m")
     found = {check.name: check for check in stored.check_store(Store(tmp_path))}
     assert found["journal"].state == "note"
-    assert "records that are not in sr-data.lock yet" in found["journal"].found
+    assert "of what came since sr-data.lock was written" in found["journal"].found
     assert "unknown" not in found
     journal_of(tmp_path / LOCK_NAME).write_bytes(b"x" * 100)
     broken = {check.name: check for check in stored.check_store(Store(tmp_path))}

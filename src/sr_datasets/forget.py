@@ -7,7 +7,8 @@ of recipes. What stays: rows of other clips, bit for bit, with the same digests 
 content digest that a build of the remaining list has.
 
 Nothing of it can be left half done. What is to go is written to ``ROOT/forgetting.json`` first; then the records go,
-so that no build takes the clips any more; then files, then rows. A set is no set from its first change to its last
+so that no build takes the clips any more; then files, then rows. Only where the disk is too full to write the records that
+stay, files go before them. A set is no set from its first change to its last
 (``sr-data.json`` is put aside), and shards are replaced whole. After a crash, or where a set could not be changed, the
 next call ends the work. Files are deleted, not overwritten: what disks and backups keep of them is out of reach.
 
@@ -16,6 +17,7 @@ delete. Every call names them again until the clips are there no more.
 """
 
 import datetime
+import errno
 import json
 import re
 from collections import Counter
@@ -295,7 +297,13 @@ def forget(
     with disk_errors(f"forgetting in {store.root}", store.root), locked(store.root / ".locks" / "forget"):
         files = tuple(_size_of(path) for path in work.paths if _is_there(path))
         work.write_journal()
-        store.drop(*work.names)
+        try:
+            store.drop(*work.names)
+        except SrDataError as error:
+            if getattr(error.__cause__, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            work.delete_files(recorded=True)  # the room that writing the list of records takes
+            store.drop(*work.names)
         work.delete_files()
         cleared: list[ClearedSet] = []
         problems: list[str] = []
@@ -454,11 +462,16 @@ class _Work:
         path = self.store.root / JOURNAL_NAME
         write_atomic(path, (journal.model_dump_json(indent=1) + "\n").encode(), alone=True)
 
-    def delete_files(self) -> None:
-        """Delete what lies in the store, each clip's files under its lock; what came anew meanwhile stays."""
+    def delete_files(self, *, recorded: bool = False) -> None:
+        """Delete what lies in the store, each clip's files under its lock; what came anew meanwhile stays.
+
+        Args:
+            recorded: Also of clips whose records are there still.
+        """
         for name, paths in self.own.items():
             with self.store.lock(*name):
-                if self.store.find(*name) is None:
+                record = self.store.find(*name)
+                if record is None or (recorded and record == self.records.get(name)):
                     for path in paths:
                         remove_inside(path, self.store.root)
         anew = {self.store.path_of(record) for record in self.store.records()}

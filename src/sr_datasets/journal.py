@@ -23,7 +23,7 @@ import threading
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
@@ -63,6 +63,7 @@ class Journaled(ABC, Generic[Record]):
         self._repair = repair
         self._guard = threading.RLock()
         self._batches = 0
+        self._has_added = False  # whether any record came in them
         self._records: dict[str, Record] = {}
         self._state: tuple[int, int, int] | None = None  # of the file that was read; None for none
         self._is_known = False
@@ -180,6 +181,7 @@ class Journaled(ABC, Generic[Record]):
             SrDataError: The disk is full, or the file cannot be written; the journal has all that came.
         """
         with self._guard:
+            self._has_added = self._has_added and self._batches > 0
             self._batches += 1
         try:
             yield
@@ -192,10 +194,12 @@ class Journaled(ABC, Generic[Record]):
     def _end_batch(self) -> None:
         with self._guard:
             self._batches -= 1
-            if self._batches == 0 and self.journal.exists():
-                with self._alone():
-                    self.read()
-                    self._fold()
+            if self._batches or not self.journal.exists():
+                return
+            # One that another command left is in the way of nothing: where the disk cannot be written it stays.
+            with nullcontext() if self._has_added else suppress(SrDataError, OSError), self._alone():
+                self.read()
+                self._fold()
 
     def put(self, records: Mapping[str, Record]) -> None:
         """Add or replace records, all or none; they are on the disk when this returns.
@@ -208,6 +212,7 @@ class Journaled(ABC, Generic[Record]):
             records = self.wanted(records)
             if not records:
                 return
+            self._has_added = True
             if not self._batches or self._is_torn or self._in_journal + len(records) > self._in_file:
                 self._fold()
             if self._batches and len(records) <= self._in_file:

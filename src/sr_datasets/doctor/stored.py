@@ -42,14 +42,11 @@ def check_store(store: Store) -> Iterator[Check]:
         return
     yield _clips(records)
     if (journal := journal_of(store.root / LOCK_NAME)).is_file():
-        told = f"{human_bytes(journal.stat().st_size)} of records that are not in {LOCK_NAME} yet"
-        yield Check(
-            "store",
-            "journal",
-            "note",
-            told,
-            "The fetch or import that brings them writes them there at its end.",
+        told = f"{human_bytes(journal.stat().st_size)} of what came since {LOCK_NAME} was written"
+        step = (
+            "It goes into that file when the fetch or import under way ends, or with the next one if none is"
         )
+        yield Check("store", "journal", "note", told, step)
     if held := _holders(store):
         yield Check("store", "lock", "note", f"another process is at work on it: {held}")
     else:
