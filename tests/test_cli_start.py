@@ -5,9 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+from sr_datasets.cli.main import app
+from sr_datasets.cli.start import EndedError, say_how_to_go_on
 
 SOURCE = Path(__file__).parents[1] / "src"
 BEGIN = (
@@ -102,3 +106,26 @@ def test_a_command_answers_whatever_it_is_about(tmp_path: Path, delay: float):
         -signal.SIGTERM,
     )
     assert run.returncode == 143 or delay > 0.1  # else it was over
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("options", [[], ["--resume"]])
+def test_a_training_that_has_a_checkpoint_is_told_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+):
+    pytest.importorskip("torch", reason="needs the torch extra")
+
+    def stopped(*_: object, out_dir: Path, **__: object) -> None:
+        (out_dir / "last.safetensors").touch()
+        raise EndedError
+
+    monkeypatch.setattr(import_module("sr_datasets.espcn.train"), "train", stopped)
+    monkeypatch.setattr("sr_datasets.cli.training._config", lambda *_, **__: None)
+    monkeypatch.setattr("sr_datasets.cli.start._more", [])
+    words = ["train", "shards", "--out", str(tmp_path), *options]
+    monkeypatch.setattr(sys, "argv", ["sr-data", *words])
+    with pytest.raises(EndedError):
+        app(words)
+    say_how_to_go_on()
+
+    assert capsys.readouterr().err.endswith(f"\n  sr-data train shards --out {tmp_path} --resume\n")

@@ -11,6 +11,12 @@ _BELOW = ("<frozen importlib", "<frozen abc")
 """Code that others run who swallow exceptions, or make others of them: an import, a check of a type."""
 
 
+_is_asked = False
+"""Whether a SIGTERM came that could not be raised yet."""
+_more: list[str] = []
+"""Words that the command needs beside its own, to go on."""
+
+
 class EndedError(BaseException):
     """A scheduler, or whoever sends SIGTERM, wants this command to end."""
 
@@ -21,6 +27,8 @@ def main() -> None:
     try:
         from sr_datasets.cli.main import main as run
 
+        if _is_asked:  # a short command would be over before the alarm
+            raise EndedError
         run()
     except EndedError:
         end()
@@ -33,6 +41,7 @@ def answer_sigterm() -> None:
     waits = 0
 
     def _end(number: int, frame: FrameType | None) -> None:
+        global _is_asked
         nonlocal waits
         if _has_arrived(sys.exception()):
             return
@@ -40,6 +49,7 @@ def answer_sigterm() -> None:
         signal.signal(signal.SIGALRM, _end)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
         waits += 1
+        _is_asked = True
         if waits < _MOST_WAITS and _would_be_lost(frame):
             return
         # Who asks again does not wait for what is being put away.
@@ -77,6 +87,11 @@ def end() -> None:
     sys.exit(143)
 
 
+def go_on_with(*words: str) -> None:
+    """Note words that the command needs beside its own, to go on."""
+    _more.extend(words)
+
+
 def say_how_to_go_on() -> None:
     """Say that the command was interrupted, and what to type to go on."""
     import shlex
@@ -85,5 +100,5 @@ def say_how_to_go_on() -> None:
         return  # one of several processes of torchrun: the first one says it
     sys.stderr.write(
         "sr-data: interrupted. What was finished is kept, and what came of files under way. To go on, type:\n"
-        f"  sr-data {shlex.join(sys.argv[1:])}\n"
+        f"  sr-data {shlex.join([*sys.argv[1:], *_more])}\n"
     )

@@ -96,6 +96,8 @@ def train_command(
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.cli.start import EndedError, go_on_with
+    from sr_datasets.espcn.checkpoint import STATE_NAME
     from sr_datasets.espcn.ranks import ToldByAnotherError, is_first_here, is_first_process
     from sr_datasets.espcn.train import train
 
@@ -135,6 +137,10 @@ def train_command(
             )
     except ToldByAnotherError as error:
         raise typer.Exit(1) from error
+    except (KeyboardInterrupt, EndedError):
+        if (out_dir / STATE_NAME).exists() and not resume:
+            go_on_with("--resume")
+        raise
     if is_first_process():
         typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text())
 
