@@ -64,6 +64,17 @@ def test_a_file_of_the_users_own_is_named_and_stays_as_it_is(
     assert hashes(tmp_path / "set") == before
 
 
+@pytest.mark.parametrize("name", ["README.md", "index.parquet", "croissant.json"])
+def test_a_file_of_the_users_own_among_those_of_a_killed_build_stays_too(
+    recipe: Recipe, store: Store, tmp_path: Path, name: str
+):
+    begin(recipe, store, tmp_path / "set", shards=1)
+    (tmp_path / "set" / name).write_bytes(b"my own work")
+    with pytest.raises(BuildError, match=f"no build wrote: {name}"):
+        build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    assert (tmp_path / "set" / name).read_bytes() == b"my own work"
+
+
 def test_a_file_of_the_users_own_in_an_object_store_is_named_and_stays_as_it_is(
     recipe: Recipe, store: Store, server: ObjectStore
 ):

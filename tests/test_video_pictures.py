@@ -60,6 +60,12 @@ def test_other_and_hidden_files_of_a_folder_are_left_out(tmp_path: Path):
     assert probe(folder).num_frames == 2
 
 
+def test_a_file_that_is_only_named_as_a_picture_is_refused_as_such(tmp_path: Path):
+    (tmp_path / "1.png").write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(DecodeError, match=r"1\.png: is named as a picture, and holds no PNG"):
+        probe(tmp_path / "1.png")
+
+
 def test_the_odd_one_of_a_folder_is_named(tmp_path: Path):
     folder = write_folder(tmp_path / "clip", ["1.png", "2.png", "3.png"])
     Image.fromarray(coordinates(width=24)).save(folder / "2.png")

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from sr_datasets.build.cutting import ShardResult
@@ -27,6 +29,7 @@ from sr_datasets.shards.sets import (
     DATA_DIR,
     FORGETTING_NAME,
     INDEX_NAME,
+    INDEX_SCHEMA,
     MEASURES_NAME,
     PARTS_DIR,
     REPORT_NAME,
@@ -49,6 +52,8 @@ SET_FILES = (DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_N
 """What a finished set and its report are, by name."""
 _OURS = (*SET_FILES, STATE_NAME, PARTS_DIR, LOCK_NAME, MEASURES_NAME)
 """All that may stand where a build has begun."""
+_LAST_FILES = (INDEX_NAME, CARD_NAME, CROISSANT_NAME)
+"""Files that a build writes after its shards and before ``sr-data.json``."""
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part")
 """What ``files.atomic_path`` calls a file that is not finished."""
 
@@ -230,11 +235,25 @@ def _strangers(tasks: Sequence[ShardTask], out_dir: Path) -> list[str]:
         and not path.name.startswith(".nfs")
         and (begun or not _may_stand_before_the_state(path))
     ]
+    if not (out_dir / SET_NAME).exists():
+        found += [path.name for path in entries if path.name in _LAST_FILES and not _is_of_a_build(path)]
     return found + [
         f"{DATA_DIR}/{path.name}"
         for path in shards
         if split_of_name(path.name) is None and not _is_partial_shard(path.name)
     ]
+
+
+def _is_of_a_build(path: Path) -> bool:
+    """Return whether one of the last files of a set is what builds write, and not somebody's of the same name."""
+    try:
+        if path.name == INDEX_NAME:
+            return bool(pq.read_schema(path).names[:2] == INDEX_SCHEMA.names[:2])
+        return b"sr-datasets" in path.read_bytes()
+    except FileNotFoundError:
+        return True  # another job's, which was put aside meanwhile
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _may_stand_before_the_state(path: Path) -> bool:

@@ -17,7 +17,7 @@ from sr_datasets.files import atomic_path, disk_errors
 from sr_datasets.manifest import VideoInfo
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.video import Frame, Plane, open_clip, probe
-from sr_datasets.video.pictures import SUFFIXES, frame_paths, icc_profile, is_picture
+from sr_datasets.video.pictures import SUFFIXES, frame_paths, icc_profile, is_picture, no_picture
 from sr_datasets.video.streamed import FrameStream, Y4mStream, open_stream
 from sr_datasets.video.writing import (
     CONTAINERS,
@@ -136,9 +136,7 @@ def _is_of_pictures(path: Path) -> bool:
     except OSError as error:
         raise DecodeError(f"{path}: cannot be opened: {error.strerror}.") from error
     if head and not is_picture(head) and path.suffix.lower() in SUFFIXES:
-        raise DecodeError(
-            f"{path}: is named as a picture, and holds no PNG, JPEG or BMP. Name another file, or convert it."
-        )
+        raise no_picture(path)
     return is_picture(head)
 
 

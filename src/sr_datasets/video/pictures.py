@@ -54,6 +54,13 @@ class _Head:
         return f"{self.container} {self.width}x{self.height} {self.pixel_format}"
 
 
+def no_picture(path: Path) -> DecodeError:
+    """Return the error about a file that is only named as a picture."""
+    return DecodeError(
+        f"{path}: is named as a picture, and holds no PNG, JPEG or BMP. Name another file, or convert it."
+    )
+
+
 def is_picture(head: bytes) -> bool:
     """Tell whether a file that begins with these bytes is a picture that is read here."""
     return head.startswith(_MAGICS[:2]) or (head.startswith(_MAGICS[2]) and head[6:10] == bytes(4))

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from sr_datasets.errors import DecodeError
 from sr_datasets.guarded import alive
 from sr_datasets.video.base import check_size
+from sr_datasets.video.pictures import SUFFIXES, no_picture
 from sr_datasets.video.whole import check_whole
 
 Packet: TypeAlias = "av.Packet[VideoStream]"
@@ -51,6 +52,8 @@ class VideoFile:
 
     def _choose(self, threads: int) -> None:
         kind = self.container.format.name
+        if kind == "image2" and self.path.suffix.lower() in SUFFIXES:
+            raise no_picture(self.path)
         if kind in _REFUSED:
             raise DecodeError(
                 f"{self.path}: FFmpeg takes it for {kind!r}, which is no file of video. Name the video itself; raw "
