@@ -186,6 +186,24 @@ def test_a_push_that_was_killed_goes_on_and_is_no_set_before(s3: ObjectStore, se
     assert RemoteSet(s3.address("killed"), cache_dir=tmp_path / "cache").verify() == []
 
 
+def test_half_files_of_killed_pushes_go_and_those_of_another_one_stay(set_dir: Path, tmp_path: Path):
+    (tmp_path / "there" / "data").mkdir(parents=True)
+    shard = next((set_dir / "data").iterdir()).name
+    dead = [
+        tmp_path / "there" / name
+        for name in (f".{MARKER_NAME}.0123abcd.part", f"data/.{shard}.89abcdef.part")
+    ]
+    alive = tmp_path / "there" / f".{SET_NAME}.0123abcd.part"
+    for path in (*dead, alive):
+        path.write_bytes(b"half")
+    for path in dead:
+        os.utime(path, (1e9, 1e9))
+    os.utime(alive, (time.time() + 60,) * 2)
+    push_set(set_dir, str(tmp_path / "there"))
+
+    assert [path.name for path in (tmp_path / "there").rglob("*.part")] == [alive.name]
+
+
 def test_what_arrives_broken_is_sent_again(s3: ObjectStore, set_dir: Path):
     name = next(name for name in files_of(set_dir) if name.startswith("data/"))
     push_set(set_dir, s3.address("broken"))

@@ -4,7 +4,9 @@ import hashlib
 import json
 import logging
 import tempfile
+import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -179,6 +181,7 @@ def _copy(
     folder: Path, names: Sequence[str], info: SetInfo, place: Place, progress: Progress, *, pixels: bool
 ) -> PushReport:
     """Send files in order, each verified before the next; the last one makes the place what it is."""
+    begun = time.time()
     sizes = {name: (folder / name).stat().st_size for name in names}
     last = names[-1]
     marker = json.dumps({"pushing": hashlib.sha256((folder / last).read_bytes()).hexdigest()}).encode()
@@ -203,9 +206,20 @@ def _copy(
         place.delete(MARKER_NAME)
     except RemoteError as error:
         _logger.warning("%s; the set is whole, the marker may stay", error)
+    if place.local is not None:
+        _drop_partials(place.local, [*names, MARKER_NAME], before=begun)
     return PushReport(
         str(place), info.content_digest, tuple(names), sent, len(names) - sent, sum(sizes.values()), pixels
     )
+
+
+def _drop_partials(folder: Path, names: Sequence[str], *, before: float) -> None:
+    """Delete what killed pushes left half-written; what another one writes now has a later time."""
+    for name in names:
+        for partial in (folder / name).parent.glob(f".{Path(name).name}.{'[0-9a-f]' * 8}.part"):
+            with suppress(OSError):
+                if partial.stat().st_mtime < before:
+                    partial.unlink()
 
 
 def _check_place(folder: Path, names: Sequence[str], place: Place, marker: bytes) -> bool:
