@@ -96,11 +96,18 @@ class Handler(BaseHTTPRequestHandler):
             fault = waiting.pop(0) if waiting else good()
             self.owner.now_at_once += 1
             self.owner.most_at_once = max(self.owner.most_at_once, self.owner.now_at_once)
+        self.counted = True
         try:
             fault(self)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Count this request among those answered."""
+        if self.counted:
+            self.counted = False
             with self.owner.lock:
                 self.owner.now_at_once -= 1
 
@@ -137,10 +144,12 @@ class Handler(BaseHTTPRequestHandler):
         size = self.owner.piece_bytes
         for start in range(0, len(data), size):
             piece = data[start : start + size]
-            self.wfile.write(piece)
-            self.asked.body_bytes += len(piece)
             if self.owner.delay_seconds:
                 time.sleep(self.owner.delay_seconds)
+            if start + size >= len(data):
+                self.leave()  # before the last bytes go: who has them may ask for the next file at once
+            self.asked.body_bytes += len(piece)
+            self.wfile.write(piece)
 
     def break_off(self) -> None:
         self.close_connection = True
