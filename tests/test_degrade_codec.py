@@ -1,8 +1,11 @@
 """Video codecs: every frame comes back, once and in order, whatever the codec, colour, depth, size and length."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +151,27 @@ def test_more_key_frames_take_more_bytes(kind: str):
         sizes.append(len(packets))
 
     assert sizes[0] > sizes[1] > sizes[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="needs Linux")
+@pytest.mark.parametrize("kind", HERE)
+def test_an_encoder_leaves_the_threads_at_the_priority_that_they_had(kind: str):
+    """SVT-AV1 makes its own threads, and the one that opens it, real-time ones where root runs it."""
+
+    def policies() -> set[int]:
+        return {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()}
+
+    before, during = policies(), set()
+
+    def frames() -> Iterator[np.ndarray]:
+        for frame in numbered(3, 64, 64):
+            yield frame
+            during.update(policies())
+
+    stream = step_of(GOOD[kind], color="y").stream(frames(), height=64, width=64, draws=StepDraws((0,)))
+    assert len(list(stream)) == 3
+
+    assert during | policies() == before
 
 
 def test_frames_do_not_pile_up():

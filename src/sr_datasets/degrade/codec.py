@@ -8,8 +8,10 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, assert_never
 
 import av
@@ -220,7 +222,32 @@ def _encoder(
     if rate == "bitrate":
         encoder.bit_rate = value
     encoder.options = _options(part, rate, value)
+    with _usual_priority():
+        encoder.open(strict=False)
     return encoder
+
+
+@contextmanager
+def _usual_priority() -> Iterator[None]:
+    """Take back the priority that SVT-AV1 gives itself where root runs it.
+
+    It makes the thread that opens it a real-time one, and so those that this thread starts: all else on the machine, and
+    every process of the program's, would wait for what it does.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():  # not Linux
+        yield
+        return
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    before = {thread.name for thread in tasks.iterdir()}
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            begun = {thread.name for thread in tasks.iterdir()} - before
+            for thread in (0, *map(int, begun)):
+                with suppress(ProcessLookupError):  # it has ended
+                    os.sched_setscheduler(thread, policy, param)
 
 
 def _options(part: Codec, rate: str, value: int) -> dict[str, str]:
