@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,8 +21,10 @@ from pathlib import Path
 import pytest
 from made import made_store
 from test_many_clips import records_of
+from typer.testing import CliRunner
 
 from sr_datasets import files, store
+from sr_datasets.cli.main import app
 from sr_datasets.doctor import stored
 from sr_datasets.errors import FetchError, SrDataError, StoreError
 from sr_datasets.fetch.youtube.ledger import Entry, Ledger
@@ -329,18 +332,91 @@ def test_a_journal_cut_at_any_byte_has_its_whole_lines_and_the_next_writer_goes_
         assert not journal_of(path).exists()
 
 
-def test_a_line_whose_bytes_came_to_the_disk_out_of_order_counts_for_nothing(tmp_path: Path):
-    records = begun(tmp_path)
-    journal = journal_of(tmp_path / LOCK_NAME)
+def wide(root: Path) -> tuple[list[ClipRecord], list[bytes]]:
+    """Leave a store as a kill leaves it whose last line has several sectors; return its records and the journal's lines."""
+    begun(root, 8, 4)
+    journal = journal_of(root / LOCK_NAME)
+    with killed(root / LOCK_NAME), (home := Store(root)).batch():
+        home.put(*records_of(18)[12:])
     lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:-1]) + bytes(len(lines[-1]) - 9) + lines[-1][-9:])
-    assert Store(tmp_path).records() == records[:-1]
-    journal.write_bytes(bytes(5000))
-    assert Store(tmp_path).records() == records[:8]
+    assert len(lines[-1]) > 2000
+    return records_of(18), lines
+
+
+def unwritten(data: bytes, first: int, last: int) -> bytes:
+    """Return a file of which sectors of 512 bytes, from the first to the one before the last, are zeros."""
+    hole = data[first * 512 : last * 512]
+    return data[: first * 512] + bytes(len(hole)) + data[first * 512 + len(hole) :]
+
+
+def test_a_line_of_which_sectors_never_came_to_the_disk_counts_for_nothing_and_is_spoken_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    records, lines = wide(tmp_path)
+    path = tmp_path / LOCK_NAME
+    file, whole, last = path.read_bytes(), b"".join(lines), len(b"".join(lines[:-1]))
+    inside = -(-last // 512)
+    shared = (
+        whole[:last] + bytes(inside * 512 - last) + whole[inside * 512 :]
+    )  # its part of a sector of others
+    cases = [
+        shared,
+        unwritten(shared, inside, inside + 1),
+        unwritten(whole, inside, inside + 1),
+        unwritten(whole, inside + 1, inside + 3),
+        unwritten(whole, inside, inside + 1)[: last + 1500],
+        whole[: last + 700] + bytes(900),  # the file had grown, and what was to be there had not come
+        whole[:last] + bytes(4096),
+        whole[:last] + bytes(1),
+    ]
+    for number, torn in enumerate(cases):
+        path.write_bytes(file)
+        journal_of(path).write_bytes(torn)
+        assert Store(tmp_path).records() == read_records(path) == records[:12], number
+        assert caplog.messages == []  # who reads takes nothing away
+        home = Store(tmp_path)
+        with home.batch():
+            home.put(records[-1])
+            home.put(records[-2])
+        assert path.read_text() == right_text([*records[:12], *records[-2:]])
+        assert len(caplog.messages) == 1, number
+        assert f"{journal_of(path)} ended with zeros" in caplog.messages[0]
+        caplog.clear()
+
+
+def read_records(path: Path) -> list[ClipRecord]:
+    found = read_lock(path)
+    return [found[name] for name in sorted(found)]
+
+
+def test_a_journal_of_which_nothing_came_to_the_disk_is_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    begun(tmp_path, 8, 1)
+    path = tmp_path / LOCK_NAME
+    file, whole = path.read_bytes(), journal_of(path).read_bytes()
+    assert len(whole) > 512
+    for torn in (bytes(5000), bytes(20), unwritten(whole, 0, 1), unwritten(whole, 0, 1)[:-1]):
+        path.write_bytes(file)
+        journal_of(path).write_bytes(torn)
+        assert Store(tmp_path).records() == records_of(8)
+        home = Store(tmp_path)
+        with home.batch():
+            home.put(records_of(9)[-1])
+        assert path.read_text() == right_text(records_of(9))
+        assert caplog.text.count("ended with zeros") == 1
+        caplog.clear()
 
 
 def line_of(text: bytes) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def altered(line: bytes, at: int, byte: bytes) -> bytes:
+    """Return a line with another byte; from the end where ``at`` is negative."""
+    at %= len(line)
+    assert line[at : at + 1] != byte
+    return line[:at] + byte + line[at + 1 :]
 
 
 @pytest.mark.parametrize(
@@ -348,12 +424,28 @@ def line_of(text: bytes) -> bytes:
     [
         (lambda lines: [b"x" * 35, *lines[1:]], "is not a journal of this version"),
         (lambda lines: [lines[0].replace(b"1", b"2", 1), *lines[1:]], "is not a journal of this version"),
-        (lambda lines: [*lines[:2], lines[2].replace(b"clip", b"clap", 1), *lines[3:]], "has a wrong checksum at byte"),
-        (lambda lines: [lines[0], line_of(b"{"), *lines[1:]], "cannot be read at byte 35"),
-        (lambda lines: [lines[0], line_of(b'{"clips": {"a/b": {}}}')], r"cannot be read at byte 35: clips.a/b"),
-        (lambda lines: [*lines, line_of(lines[1][9:-1].replace(b"youtube-8m/clip", b"../../etc/clip"))], "cannot be"),
-        (lambda lines: [*lines, line_of(b"\xff\xfe")], "cannot be read"),
-        (lambda lines: [*lines, line_of(b"[" * 100_000)], "cannot be read"),
+        (lambda lines: [b"my own work"], "is not a journal of this version"),
+        (lambda lines: [bytes(35), *lines[1:]], "line 1, from byte 0 on, has a wrong checksum"),
+        (lambda lines: [bytes(35), lines[1]], "line 1, from byte 0 on, has zeros in it"),
+        (lambda lines: [*lines[:2], lines[2].replace(b"clip", b"clap", 1), *lines[3:]], "line 3.*has a wrong checksum"),
+        (lambda lines: [lines[0], line_of(b"{"), *lines[1:]], "line 2, from byte 35 on, cannot be read"),
+        (lambda lines: [lines[0], line_of(b'{"clips": {"a/b": {}}}')], r"line 2.*cannot be read: clips.a/b"),
+        (lambda lines: [*lines, line_of(lines[1][9:-1].replace(b"youtube-8m/clip", b"../../etc/clip"))], "line 8.*cannot be"),
+        (lambda lines: [*lines, line_of(b"\xff\xfe")], "line 8.*cannot be read"),
+        (lambda lines: [*lines, line_of(b"[" * 100_000)], "line 8.*cannot be read"),
+        # The last line has its end: its writer may have been told that it is kept.
+        (lambda lines: [*lines[:-1], altered(lines[-1], 100, b"~")], "line 7.*has a wrong checksum"),
+        (lambda lines: [*lines[:-1], altered(lines[-1], 3, b"~")], "line 7.*has a wrong checksum"),
+        (lambda lines: [*lines[:-1], altered(lines[-1], 100, b"\0")], "line 7.*has zeros in it"),
+        (lambda lines: [*lines[:-1], altered(lines[-1], 100, b"\n")], "line 7.*has a wrong checksum"),
+        (lambda lines: [*lines[:-1], lines[-1][:80] + lines[-1][90:]], "line 7.*has a wrong checksum"),
+        (lambda lines: [*lines, b"\n"], "line 8.*has a wrong checksum"),
+        # It has none, and yet it is no beginning of a line.
+        (lambda lines: [*lines[:-1], altered(lines[-1], -1, b"\x0b")], "line 7.*does not end as it was written"),
+        (lambda lines: [*lines[:-1], altered(lines[-1], -1, b"\0")], "line 7.*does not end as it was written"),
+        (lambda lines: [*lines[:-1], lines[-1][:200] + b"\xff" * 300], "line 7.*has bytes that no line has"),
+        (lambda lines: [*lines[:-1], lines[-1][:200] + b"\x01"], "line 7.*has bytes that no line has"),
+        (lambda lines: [*lines, b"more of my own"], "line 8.*has bytes that no line has"),
     ],
 )  # fmt: skip
 def test_a_damaged_journal_is_named_and_left_alone(
@@ -365,14 +457,108 @@ def test_a_damaged_journal_is_named_and_left_alone(
     harmed = b"".join(harm(lines))
     journal_of(path).write_bytes(harmed)
     home = Store(tmp_path)
+    step = (
+        "Move it away" if "version" in words else r"Take out that line and no other: sed -i (\d+d|'1c .*') /"
+    )
     for act in (home.records, home.records, lambda: home.put(records[0]), lambda: read_lock(path)):
-        with pytest.raises(StoreError, match=rf"{LOCK_NAME}\.journal {words}.*Move it away"):
+        with pytest.raises(StoreError, match=rf"{LOCK_NAME}\.journal (is damaged: )?{words}.*{step}"):
             act()
     with pytest.raises(StoreError, match=words), home.batch():
         home.put(records[0])
     assert [path.read_bytes(), journal_of(path).read_bytes()] == [file, harmed]
     journal_of(path).unlink()
     assert home.records() == records[:8]
+
+
+def test_a_line_that_was_read_and_then_damaged_is_damage_too(tmp_path: Path):
+    records = begun(tmp_path)
+    journal = journal_of(tmp_path / LOCK_NAME)
+    home = Store(tmp_path)
+    assert home.records() == records
+    with journal.open("ab") as file:
+        file.write(line_of(b"{}")[:-2] + b"]\n")
+    with pytest.raises(StoreError, match=r"line 8.*wrong checksum"):
+        home.records()
+    journal.write_bytes(journal.read_bytes()[: -len(line_of(b"{}"))])
+    assert home.records() == records
+
+
+@pytest.mark.parametrize("damaged", [0, 3, 6])
+def test_what_the_sentence_about_a_damaged_line_says_to_do_loses_that_line_alone(
+    tmp_path: Path, damaged: int
+):
+    records = begun(tmp_path / "a store")
+    path = tmp_path / "a store" / LOCK_NAME
+    lines = journal_of(path).read_bytes().splitlines(keepends=True)
+    lines[damaged] = bytes(35) if damaged == 0 else altered(lines[damaged], 100, b"~")
+    journal_of(path).write_bytes(b"".join(lines))
+    with pytest.raises(StoreError) as caught:
+        Store(path.parent).records()
+    found = re.search(r"sed -i .*'", str(caught.value))
+    assert found is not None
+    subprocess.run(found[0], shell=True, check=True)
+    lost = records.pop(8 + max(0, damaged - 1))
+    assert Store(path.parent).records() == records
+    home = Store(path.parent)
+    with home.batch():
+        home.put(lost)
+    assert path.read_text() == right_text([*records, lost])
+
+
+@pytest.mark.parametrize(
+    "command", ["fetch xiph/akiyo_cif", "import made .", "verify", "verify --full", "doctor"]
+)
+def test_each_command_says_that_a_journal_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    root = made_store(tmp_path, monkeypatch).root
+    monkeypatch.setenv("SR_DATA_HOME", str(root))
+    monkeypatch.chdir(tmp_path)
+    begun(root)
+    journal = journal_of(root / LOCK_NAME)
+    journal.write_bytes(altered(journal.read_bytes(), -100, b"~"))
+    before = journal.read_bytes()
+
+    result = CliRunner().invoke(app, command.split(), env={"COLUMNS": "1000"})
+
+    said = " ".join((result.output + str(result.exception or "")).split())
+    assert result.exit_code == 1
+    assert f"{LOCK_NAME}.journal is damaged: line 7" in said
+    assert "sed -i 7d" in said
+    assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("step", "count"), [("write", 0), ("fsync", 0), ("sync_folder", 0), ("write", 2), ("fsync", 2)]
+)
+def test_a_record_that_could_not_be_kept_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, count: int
+):
+    records = records_of(12)
+    home, reader = Store(tmp_path), Store(tmp_path)
+    home.put(*records[:8])
+
+    def full(*args: object) -> None:
+        if step == "write":
+            args[0].write(args[1][:50])  # type: ignore[attr-defined, index]
+        elif reader.records()[-1] == records[8 + count]:
+            seen.append(True)  # by who looks in between
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    seen: list[bool] = []
+    with killed(tmp_path / LOCK_NAME), home.batch():
+        for record in records[8 : 8 + count]:
+            home.put(record)
+        with monkeypatch.context() as patched:
+            name = {"write": "write_all", "fsync": "os.fsync", "sync_folder": "sync_folder"}[step]
+            patched.setattr(f"sr_datasets.journal.{name}", full)
+            with pytest.raises(SrDataError, match="quota"):
+                home.put(records[8 + count])
+        assert seen or step == "write"
+        assert home.records() == reader.records() == Store(tmp_path).records() == records[: 8 + count]
+        home.put(records[-1])
+        assert home.records() == reader.records() == [*records[: 8 + count], records[-1]]
+    assert Store(tmp_path).records() == [*records[: 8 + count], records[-1]]
 
 
 @pytest.mark.parametrize("step", ["save", "sync_folder", "unlink"])
@@ -487,6 +673,12 @@ def test_the_doctor_tells_of_journals_and_takes_none_for_a_stranger(tmp_path: Pa
     assert found["journal"].state == "note"
     assert "of what came since sr-data.lock was written" in found["journal"].found
     assert "unknown" not in found
+    assert found["youtube-8m/availability.parquet"].found == "10 videos"
+    ledger = journal_of(tmp_path / "youtube-8m" / "availability.parquet")
+    ledger.write_bytes(altered(ledger.read_bytes(), -50, b"~"))
+    found = {check.name: check for check in stored.check_store(Store(tmp_path))}
+    assert found["youtube-8m/availability.parquet"].state == "broken"
+    assert "line 5" in found["youtube-8m/availability.parquet"].found
     journal_of(tmp_path / LOCK_NAME).write_bytes(b"x" * 100)
     broken = {check.name: check for check in stored.check_store(Store(tmp_path))}
     assert broken[LOCK_NAME].state == "broken"
@@ -575,5 +767,5 @@ def test_a_damaged_journal_of_a_ledger_is_named(tmp_path: Path, change: dict[str
     title, line, *_ = journal_of(path).read_bytes().splitlines(keepends=True)
     text = json.dumps([json.loads(line[9:])[0] | change]).encode()
     journal_of(path).write_bytes(title + line_of(text))
-    with pytest.raises(FetchError, match=r"availability\.parquet\.journal cannot be read at byte 35.*Move it away"):  # fmt: skip
+    with pytest.raises(FetchError, match=r"availability\.parquet\.journal is damaged: line 2.*cannot be read.*sed -i 2d"):  # fmt: skip
         Ledger(path).entries()

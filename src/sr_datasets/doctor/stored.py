@@ -3,21 +3,24 @@
 import fcntl
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from sr_datasets.built import RECIPES_NAME, SETS_NAME, built_sets, recipe_locks, remote_sets
 from sr_datasets.doctor.checks import Check
 from sr_datasets.errors import SrDataError
+from sr_datasets.fetch.youtube.ledger import LEDGER_NAME, Ledger
 from sr_datasets.files import human_bytes
 from sr_datasets.forget import JOURNAL_NAME
 from sr_datasets.journal import journal_of
 from sr_datasets.store import LOCK_NAME, ClipRecord, Proof, Store
-from sr_datasets.terms import LEDGER_NAME, acceptances
+from sr_datasets.terms import LEDGER_NAME as TERMS_NAME
+from sr_datasets.terms import acceptances
 
 _SHOWN = 3
 _UNPROVEN: tuple[Proof, ...] = ("first-fetch", "imported")
 # Beside the clips of a source: the ledger of YouTube's videos, and its journal.
-_LEDGERS = {"availability.parquet", "availability.parquet.journal"}
+_LEDGERS = {LEDGER_NAME, f"{LEDGER_NAME}.journal"}
 
 
 def check_store(store: Store) -> Iterator[Check]:
@@ -125,11 +128,18 @@ def _lists(store: Store) -> Iterator[Check]:
     def terms() -> str:
         return f"{_count(len(acceptances(store)), 'acceptance')}"
 
-    for name, read in ((RECIPES_NAME, recipes), (SETS_NAME, sets), (LEDGER_NAME, terms)):
+    for name, read in ((RECIPES_NAME, recipes), (SETS_NAME, sets), (TERMS_NAME, terms)):
         if (store.root / name).exists():
             yield _of_list(name, read)
+    for journal in sorted(store.root.glob(f"*/{LEDGER_NAME}.journal")):
+        path = journal.with_name(LEDGER_NAME)
+        yield _of_list(path.relative_to(store.root).as_posix(), partial(_videos, path))
     if (store.root / JOURNAL_NAME).is_file():
         yield Check("store", "forget", "broken", "was interrupted, and is not done", "sr-data forget")
+
+
+def _videos(path: Path) -> str:
+    return _count(len(Ledger(path).by_key()), "video")
 
 
 def _of_list(name: str, read: Callable[[], str]) -> Check:

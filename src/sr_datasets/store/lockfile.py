@@ -57,7 +57,7 @@ class LockFile(Journaled[ClipRecord]):
             lock=path.parent / ".locks" / "lock",
             what=f"the store {path.parent}",
             error=StoreError,
-            repair="Move it away, and bring the files in again with sr-data fetch or sr-data import.",
+            repair="Then bring the files in again that have no record: sr-data fetch, or sr-data import.",
         )
         self._repair_file = repair
         self._common = _Common()

@@ -208,7 +208,7 @@ class _Table(Journaled[Entry]):
             lock=path.with_name(f".{path.name}.lock"),
             what=f"the ledger {path}",
             error=FetchError,
-            repair="Move it away; what is in the store stays there.",
+            repair="What is in the store stays there.",
         )
         self._forgotten: set[str] | None = None
 
