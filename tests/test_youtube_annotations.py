@@ -217,7 +217,7 @@ def test_a_record_that_is_all_labels_takes_a_bounded_multiple_of_its_size():
     assert peak < 40 * len(payload)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_tfrecord_file_or_an_error_of_ours(tmp_path: Path, content: bytes):
     path = tmp_path / "any.tfrecord"

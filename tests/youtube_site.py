@@ -6,10 +6,12 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from servers import QuietServer
 
 # Teaches yt-dlp the site's pages with metadata, as its own extractor knows YouTube's.
 EXTRACTOR = r"""
@@ -45,7 +47,8 @@ class Site:
         class Bound(_Handler):
             owner = site
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
+        self.closing = threading.Event()
+        self.http = QuietServer(("127.0.0.1", 0), Bound)
         self.http.daemon_threads = True
         self.http.block_on_close = False
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02})
@@ -55,6 +58,7 @@ class Site:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.closing.set()
         self.http.shutdown()
         self.thread.join()
         self.http.server_close()
@@ -76,6 +80,10 @@ class Site:
     def page(self, youtube_id: str, **info: Any) -> None:
         """Offer a page with metadata, or with an error."""
         self.files[f"info/{youtube_id}.json"] = json.dumps(info).encode()
+
+    def hang(self) -> None:
+        """Answer nothing for a minute, or until the site closes: a hook."""
+        self.closing.wait(60)
 
     def times_asked(self, part: str) -> int:
         return sum(part in path for path in self.asked)
