@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made import made_store, recipe_of
 from objectstore import ObjectStore, object_store
@@ -13,6 +15,7 @@ from sr_datasets.build import build_pairs, build_part
 from sr_datasets.build.planning import Part
 from sr_datasets.errors import BuildError
 from sr_datasets.recipe import Recipe
+from sr_datasets.remotes import RangeReader
 from sr_datasets.store import Store
 
 MINE = [
@@ -64,15 +67,45 @@ def test_a_file_of_the_users_own_is_named_and_stays_as_it_is(
     assert hashes(tmp_path / "set") == before
 
 
-@pytest.mark.parametrize("name", ["README.md", "index.parquet", "croissant.json"])
+def parquet(columns: list[str]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({name: ["mine"] for name in columns}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+AMONG = [
+    ("README.md", b"my own work"),
+    ("README.md", b"# My notes\nI made this with sr-datasets, see its docs.\n"),
+    ("README.md", b"work " * 700_000),
+    ("README.md", b""),
+    ("croissant.json", b'{"name": "mine"}'),
+    ("build-report.json", b'{"built": "by hand"}'),
+    ("index.parquet", b"my own work"),
+    ("index.parquet", b"PAR1"),
+    ("index.parquet", b"PAR1" + b"\xff\xff\xff\x7fPAR1"),
+    ("index.parquet", b"PAR1 broken \x05\0\0\0PAR1"),
+    ("index.parquet", parquet(["word", "page"])),
+    (".parts/notes.txt", b"my own work"),
+    ("README.md/notes.txt", b"my own work"),
+]
+"""What somebody may have put among the files of a build that was killed."""
+
+
+@pytest.mark.parametrize(("name", "data"), AMONG)
 def test_a_file_of_the_users_own_among_those_of_a_killed_build_stays_too(
-    recipe: Recipe, store: Store, tmp_path: Path, name: str
+    recipe: Recipe, store: Store, tmp_path: Path, name: str, data: bytes
 ):
     begin(recipe, store, tmp_path / "set", shards=1)
-    (tmp_path / "set" / name).write_bytes(b"my own work")
-    with pytest.raises(BuildError, match=f"no build wrote: {name}"):
+    mine = tmp_path / "set" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_bytes(data)
+    before = hashes(tmp_path / "set")
+    with pytest.raises(
+        BuildError, match=rf"no build wrote: {name.removesuffix('/notes.txt') if name[0] != '.' else name}\."
+    ):
         build_pairs(recipe, out_dir=tmp_path / "set", store=store)
-    assert (tmp_path / "set" / name).read_bytes() == b"my own work"
+    assert hashes(tmp_path / "set") == before
+    assert mine.read_bytes() == data
 
 
 def test_a_file_of_the_users_own_in_an_object_store_is_named_and_stays_as_it_is(
@@ -81,10 +114,50 @@ def test_a_file_of_the_users_own_in_an_object_store_is_named_and_stays_as_it_is(
     names = ["README.md", "index.parquet", "build-report.json", "sr-data.json", ".build.json"]
     for place, name in enumerate([*names, ".parts/notes.parquet", "data/notes.txt"]):
         server.put(f"mine{place}/{name}", b"my own work")
-        with pytest.raises(BuildError, match=rf"something else: {name.partition('/')[0]}"):
+        with pytest.raises(BuildError, match=rf"(something else|no build wrote): {name.partition('/')[0]}"):
             build_pairs(recipe, out_dir=server.address(f"mine{place}"), store=store)
         assert server.names(f"mine{place}") == [name]
         assert server.get(f"mine{place}/{name}") == b"my own work"
+
+
+def test_a_file_of_the_users_own_among_those_of_a_killed_build_in_an_object_store_stays_too(
+    recipe: Recipe, store: Store, server: ObjectStore, monkeypatch: pytest.MonkeyPatch
+):
+    begin(recipe, store, server.address("amidst"), shards=1)
+    names = server.names("amidst")
+    read, real = [0], RangeReader.read_at
+
+    def count(self: RangeReader, start: int, length: int) -> bytes:
+        read[0] += length
+        return real(self, start, length)
+
+    monkeypatch.setattr(RangeReader, "read_at", count)
+    for name, data in AMONG:
+        server.put(f"amidst/{name}", data)
+        before, read[0] = {one: server.get(f"amidst/{one}") for one in server.names("amidst")}, 0
+        said = name.removesuffix("/notes.txt") if name[0] != "." else name
+        for act in (build_pairs, lambda *args, **options: build_part(*args, part=Part(1, 1), **options)):
+            with pytest.raises(
+                BuildError,
+                match=rf"amidst holds files that no build wrote: {said}\. .*a new or an empty folder",
+            ):
+                act(recipe, out_dir=server.address("amidst"), store=store)
+        assert {one: server.get(f"amidst/{one}") for one in server.names("amidst")} == before
+        assert read[0] < 2 * (1 << 20) + 100_000
+        server.filesystem.delete_file(f"tests/amidst/{name}")
+    assert server.names("amidst") == names
+
+    right = build_pairs(recipe, out_dir=server.address("amidst-right"), store=store)
+    for name in (
+        "index.parquet",
+        "README.md",
+        "croissant.json",
+        "build-report.json",
+    ):  # killed before sr-data.json
+        server.put(f"amidst/{name}", server.get(f"amidst-right/{name}"))
+    again = build_pairs(recipe, out_dir=server.address("amidst"), store=store)
+    assert (again.content_digest, again.num_reused) == (right.content_digest, 1)
+    assert server.names("amidst") == server.names("amidst-right")
 
 
 def test_what_a_killed_build_of_ours_left_does_not_keep_it_from_going_on(

@@ -8,12 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from sr_datasets.build.cutting import ShardResult
-from sr_datasets.build.makers import described, require_makers
+from sr_datasets.build.makers import LAST_FILES, described, is_of_a_build, require_makers
 from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import PairPlan, ShardTask, some
 from sr_datasets.card import CARD_NAME, CROISSANT_NAME
@@ -29,7 +27,6 @@ from sr_datasets.shards.sets import (
     DATA_DIR,
     FORGETTING_NAME,
     INDEX_NAME,
-    INDEX_SCHEMA,
     MEASURES_NAME,
     PARTS_DIR,
     REPORT_NAME,
@@ -52,8 +49,8 @@ SET_FILES = (DATA_DIR, INDEX_NAME, SET_NAME, CARD_NAME, CROISSANT_NAME, REPORT_N
 """What a finished set and its report are, by name."""
 _OURS = (*SET_FILES, STATE_NAME, PARTS_DIR, LOCK_NAME, MEASURES_NAME)
 """All that may stand where a build has begun."""
-_LAST_FILES = (INDEX_NAME, CARD_NAME, CROISSANT_NAME)
-"""Files that a build writes after its shards and before ``sr-data.json``."""
+_PART_LOCK = re.compile(r"\d+-of-\d+\.lock")
+"""What ``build/parts.py`` calls the lock of a part."""
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part")
 """What ``files.atomic_path`` calls a file that is not finished."""
 
@@ -164,13 +161,27 @@ def require_own_lock(folder: Path) -> None:
         BuildError: It is not.
     """
     if (folder / LOCK_NAME).exists() and (folder / LOCK_NAME).stat().st_size:
-        raise _strangers_error(folder, [LOCK_NAME])
+        raise strangers_error(folder, [LOCK_NAME])
 
 
-def _strangers_error(out_dir: Path, names: Sequence[str]) -> BuildError:
+def strangers_error(place: Path | Place, names: Sequence[str]) -> BuildError:
+    """Return what is said where a set's place holds what no build made."""
     return BuildError(
-        f"{out_dir} holds files that no build wrote: {some(sorted(names))}. Give --out a new or an empty folder."
+        f"{place} holds files that no build wrote: {some(sorted(names))}. Nothing was changed there. Give --out a new or an "
+        "empty folder."
     )
+
+
+def strangers_of_parts(names: Collection[str]) -> list[str]:
+    """Return which of the names in ``.parts``, which goes with all it holds when the set is finished, no build gave."""
+    return [
+        f"{PARTS_DIR}/{name}"
+        for name in names
+        if split_of_name(name) is None
+        and not _PART_LOCK.fullmatch(name)
+        and not _is_partial_shard(name)
+        and not name.startswith(".nfs")
+    ]
 
 
 def check_folder(
@@ -186,7 +197,7 @@ def check_folder(
             f"{out_dir}: `sr-data forget` was interrupted in this folder. Run it again first, or delete the folder."
         )
     if strangers := _strangers(tasks, out_dir):
-        raise _strangers_error(out_dir, strangers)
+        raise strangers_error(out_dir, strangers)
     there = described(Place(out_dir))
     if there is not None:
         other = str(there.recipe.get("id"))
@@ -236,24 +247,17 @@ def _strangers(tasks: Sequence[ShardTask], out_dir: Path) -> list[str]:
         and (begun or not _may_stand_before_the_state(path))
     ]
     if not (out_dir / SET_NAME).exists():
-        found += [path.name for path in entries if path.name in _LAST_FILES and not _is_of_a_build(path)]
+        place = Place(out_dir)
+        found += [
+            path.name for path in entries if path.name in LAST_FILES and not is_of_a_build(place, path.name)
+        ]
+    if begun and (out_dir / PARTS_DIR).is_dir():
+        found += strangers_of_parts([path.name for path in (out_dir / PARTS_DIR).iterdir()])
     return found + [
         f"{DATA_DIR}/{path.name}"
         for path in shards
         if split_of_name(path.name) is None and not _is_partial_shard(path.name)
     ]
-
-
-def _is_of_a_build(path: Path) -> bool:
-    """Return whether one of the last files of a set is what builds write, and not somebody's of the same name."""
-    try:
-        if path.name == INDEX_NAME:
-            return bool(pq.read_schema(path).names[:2] == INDEX_SCHEMA.names[:2])
-        return b"sr-datasets" in path.read_bytes()
-    except FileNotFoundError:
-        return True  # another job's, which was put aside meanwhile
-    except (OSError, pa.ArrowException):
-        return False
 
 
 def _may_stand_before_the_state(path: Path) -> bool:

@@ -23,10 +23,19 @@ from sr_datasets.build.folder import (
     describes,
     require_own_lock,
     set_plan,
+    strangers_error,
+    strangers_of_parts,
 )
-from sr_datasets.build.makers import described, require_makers, state_of, tell_makers
+from sr_datasets.build.makers import (
+    LAST_FILES,
+    described,
+    is_of_a_build,
+    require_makers,
+    state_of,
+    tell_makers,
+)
 from sr_datasets.build.packages import packages_of
-from sr_datasets.build.planning import WHOLE, PairPlan, Part, ShardTask, some
+from sr_datasets.build.planning import WHOLE, PairPlan, Part, ShardTask
 from sr_datasets.build.receipts import (
     drop_receipts,
     read_receipts,
@@ -227,7 +236,8 @@ def _already(build: PartBuild) -> SetInfo | None:
 def _check_place(build: PartBuild) -> None:
     """Refuse an object store's folder that holds something else; hidden files of others may stay.
 
-    As in a folder, where no ``.build.json`` and no ``sr-data.json`` is, no build of ours has been.
+    As in a folder, where no ``.build.json`` and no ``sr-data.json`` is, no build of ours has been; and where the latter is
+    not, the index and the cards are looked into.
     """
     place = build.place
     shards = place.entries(DATA_DIR)  # before the look for a beginning: another job may begin meanwhile
@@ -237,18 +247,23 @@ def _check_place(build: PartBuild) -> None:
     ours = SET_FILES if begun else (DATA_DIR,)
     strangers = [name for name in entries if name not in ours and not name.startswith(".")]
     strangers += [f"{DATA_DIR}/{name}" for name in shards if name not in names and not name.startswith(".")]
-    if PARTS_DIR in entries and not begun:
-        strangers.append(PARTS_DIR)
+    if PARTS_DIR in entries:
+        strangers += strangers_of_parts(place.entries(PARTS_DIR)) if begun else [PARTS_DIR]
+    if begun and SET_NAME not in entries:
+        strangers += [name for name in entries if name in LAST_FILES and not is_of_a_build(place, name)]
+    if strangers:
+        raise strangers_error(place, strangers)
+    other = ""
     if SET_NAME in entries:
         info = described(place)
         if info is None or not describes(info, build.recipe, build.pairs, build.tasks):
-            strangers.append(SET_NAME)
+            other = SET_NAME
     elif begun and state_of(place) is None and place.size_of(STATE_NAME) is not None:
-        strangers.append(STATE_NAME)
-    if strangers:
+        other = STATE_NAME
+    if other:
         raise BuildError(
-            f"{place} holds something else: {some(sorted(strangers))}. Nothing was changed there. Give --out another "
-            "address, or delete what is there."
+            f"{place} holds something else: {other}. Nothing was changed there. Give --out another address, or delete what "
+            "is there."
         )
 
 
