@@ -145,6 +145,7 @@ def fetch_command(
             home,
             accepted=youtube.id in (accept_terms or ()),
             bytes_per_second=limit_rate,
+            jobs=jobs,
             dry_run=dry_run,
             as_json=as_json,
         )

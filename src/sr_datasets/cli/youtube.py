@@ -76,6 +76,7 @@ def fetch_from_youtube(
     *,
     accepted: bool,
     bytes_per_second: float | None,
+    jobs: int,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -88,6 +89,7 @@ def fetch_from_youtube(
         store: Where the videos go.
         accepted: Whether the user accepts the source's terms, and so takes videos without an open licence.
         bytes_per_second: Pace.
+        jobs: Videos at a time that are looked into, while the next one comes.
         dry_run: Only say which videos would be asked for.
         as_json: Print events as JSON lines.
     """
@@ -116,7 +118,7 @@ def fetch_from_youtube(
                 chosen = [one for one, _ in zip(candidates, range(wish.limit), strict=False)]
                 text = _choice_text(source, wish, chosen)
             else:
-                report = fetch_youtube(source, wish, store, progress=progress)
+                report = fetch_youtube(source, wish, store, progress=progress, jobs=jobs)
                 text = str(report)
         except SrDataError as error:
             progress.event("error", error=str(error))

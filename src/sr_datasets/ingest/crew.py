@@ -4,10 +4,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
 
 from sr_datasets.fetch.traffic import Stopped
 
-_GRACE_SECONDS = 3.0
+_Result = TypeVar("_Result")
+
+GRACE_SECONDS = 3.0
+"""How long what is under way is waited for after a Ctrl-C."""
 
 
 def run_all(work: Sequence[Callable[[], None]], *, jobs: int, stop: Callable[[], None]) -> None:
@@ -56,9 +61,36 @@ def run_all(work: Sequence[Callable[[], None]], *, jobs: int, stop: Callable[[],
         except BaseException:
             waiting.clear()
             stop()
-            end = time.monotonic() + _GRACE_SECONDS
+            end = time.monotonic() + GRACE_SECONDS
             for thread in threads:
                 thread.join(max(0.0, end - time.monotonic()))
             raise
     if errors:
         raise errors[0]
+
+
+class Aside(Generic[_Result]):
+    """Work that goes on beside the caller's, in threads that a Ctrl-C does not have to wait for.
+
+    Args:
+        at_once: Pieces of work at a time.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._free = threading.Semaphore(at_once)
+
+    def begin(self, work: Callable[[], _Result]) -> Future[_Result]:
+        """Begin a piece of work, as soon as fewer than ``at_once`` are under way, and return its future."""
+        self._free.acquire()
+        future: Future[_Result] = Future()
+
+        def labour() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
+                future.set_exception(error)
+            finally:
+                self._free.release()
+
+        threading.Thread(target=labour, name="aside", daemon=True).start()
+        return future

@@ -9,9 +9,12 @@ import datetime
 import glob
 import string
 import time
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +23,7 @@ from sr_datasets.errors import DecodeError, FetchError, ManifestError, Selection
 from sr_datasets.fetch import http
 from sr_datasets.fetch.failures import PATIENT, Patience
 from sr_datasets.fetch.youtube.boundingboxes import Annotation, find_class, iter_annotations, segments_of
-from sr_datasets.fetch.youtube.download import Manners, Outcome, download, require_yt_dlp
+from sr_datasets.fetch.youtube.download import Manners, download, require_yt_dlp
 from sr_datasets.fetch.youtube.example import parse_example
 from sr_datasets.fetch.youtube.ledger import Entry, Ledger, Status, ledger_of
 from sr_datasets.fetch.youtube.names import Piece, piece_of
@@ -30,10 +33,11 @@ from sr_datasets.fetch.youtube.resolver import Resolver
 from sr_datasets.fetch.youtube.tfrecord import iter_records
 from sr_datasets.fetch.youtube.vocabulary import find_label, read_vocabulary
 from sr_datasets.files import disk_errors, human_bytes, sha256_of
+from sr_datasets.ingest.crew import GRACE_SECONDS, Aside
 from sr_datasets.ingest.probing import probe_safely
 from sr_datasets.ingest.settling import settle
 from sr_datasets.manifest import Clip, FileFacts, Source
-from sr_datasets.progress import Progress
+from sr_datasets.progress import Bar, Progress
 from sr_datasets.store import ClipRecord, Store
 from sr_datasets.terms import require_acceptance
 
@@ -142,6 +146,7 @@ def fetch_youtube(
     progress: Progress,
     patience: Patience = PATIENT,
     resolver: Resolver | None = None,
+    jobs: int = 4,
 ) -> YoutubeReport:
     """Bring videos of a YouTube source into the store.
 
@@ -155,6 +160,7 @@ def fetch_youtube(
         progress: Where the work shows itself.
         patience: Time limits and retries of annotation files.
         resolver: Looks up records of YouTube-8M; one with the manifest's addresses by default.
+        jobs: Videos at a time that are looked into, a process each, while the site is asked for the next one.
 
     Raises:
         FetchError: Annotations did not come, or the site asks us to stop; what came until then is in the store.
@@ -163,8 +169,10 @@ def fetch_youtube(
         MissingExtraError: yt-dlp is not installed.
         SrDataError: The disk is full.
     """
-    if wish.limit < 1 or wish.height < 1:
-        raise ValueError(f"limit and height must be at least 1, not {wish.limit} and {wish.height}")
+    if wish.limit < 1 or wish.height < 1 or jobs < 1:
+        raise ValueError(
+            f"limit, height and jobs must be at least 1, not {wish.limit}, {wish.height} and {jobs}"
+        )
     require_yt_dlp()
     if wish.any_license:
         require_acceptance(source, store, accepted=False)
@@ -172,7 +180,7 @@ def fetch_youtube(
         if resolver is None and "id" in source.addresses:
             resolver = stack.enter_context(Resolver(_addresses(source, "id", {"head", "id"})))
         candidates = iter_candidates(source, wish, store, progress=progress, patience=patience)
-        return _Run(source, wish, store, progress, resolver).run(candidates)
+        return _Run(source, wish, store, progress, resolver, jobs).run(candidates)
 
 
 def iter_candidates(
@@ -345,11 +353,35 @@ def _addresses(source: Source, purpose: str, parts: Collection[str]) -> Sequence
     return source.addresses[purpose].mirrors
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What became of one candidate."""
+
+    entry: Entry
+    fetched: ClipRecord | None = None
+    """The clip, if it came now."""
+    present: ClipRecord | None = None
+    """The clip, if it was in the store."""
+    asked: bool = False
+    """Whether the site was asked."""
+
+
 class _Run:
-    """One call of ``fetch_youtube``."""
+    """One call of ``fetch_youtube``.
+
+    The site is asked for one video after another. What came is looked into aside, several videos at a time, while the
+    next one is asked for: to decode every frame takes longer than to download it. Results are counted in the order of the
+    candidates.
+    """
 
     def __init__(
-        self, source: Source, wish: Wish, store: Store, progress: Progress, resolver: Resolver | None
+        self,
+        source: Source,
+        wish: Wish,
+        store: Store,
+        progress: Progress,
+        resolver: Resolver | None,
+        jobs: int,
     ) -> None:
         self.source = source
         self.wish = wish
@@ -361,6 +393,9 @@ class _Run:
         self.known = self.ledger.by_key()
         self.records = {entry.record_id: entry for entry in self.known.values() if entry.record_id}
         self.forgotten = self.ledger.forgotten()
+        self.aside: Aside[_Done] = Aside(jobs)
+        self.line: deque[Future[_Done]] = deque()  # of candidates that were taken and not counted yet
+        self.looks: set[str] = set()  # clips of those that are looked into
         self.fetched: list[ClipRecord] = []
         self.present: list[ClipRecord] = []
         self.entries: list[Entry] = []
@@ -375,26 +410,94 @@ class _Run:
             self.ledger.batch(),
             self.progress.bar(f"{self.source.id} videos", total=total, unit="clips") as bar,
         ):
-            for candidate in candidates:
-                before = len(self.fetched) + len(self.present)
-                entry = self._take(candidate)
-                self.entries.append(entry)
-                here = len(self.fetched) + len(self.present)
-                bar.advance(here - before if self.wish.substitute else 1)
-                bar.note(f"{here} here")
-                if total is not None and (here if self.wish.substitute else len(self.entries)) >= total:
-                    break
-            else:
-                if total is not None:
-                    self.progress.log(
-                        f"{self.source.id}: the annotations name no more than {len(self.entries)} videos"
-                    )
+            try:
+                is_short = self._take_all(candidates, total, bar)
+            except Exception:
+                self._drain()  # what came is kept, whatever ends the run
+                raise
+            except BaseException:
+                wait(self.line, timeout=GRACE_SECONDS)
+                raise
+        if is_short:
+            self.progress.log(
+                f"{self.source.id}: the annotations name no more than {len(self.entries)} videos"
+            )
         return YoutubeReport(
             self.source.id, tuple(self.fetched), tuple(self.present), tuple(self.entries), self.ledger.path
         )
 
-    def _take(self, candidate: Candidate) -> Entry:
-        """Do for one candidate what is left to do, and return what became of it."""
+    def _take_all(self, candidates: Iterator[Candidate], total: int | None, bar: Bar) -> bool:
+        """Take candidates until there are enough; return whether there were too few of them."""
+        is_short = total is not None
+        for candidate in candidates:
+            self.line.append(self._take(candidate, bar))
+            while self.line and (self.line[0].done() or self._goes_wrong() or self._may_be_enough(total)):
+                self._count(bar)
+            if self.wish.substitute:
+                is_short = total is not None and self._here() < total
+            else:
+                is_short = total is not None and len(self.entries) + len(self.line) < total
+            if not is_short and total is not None:
+                break
+        while self.line:
+            self._count(bar)
+        return is_short
+
+    def _here(self) -> int:
+        return len(self.fetched) + len(self.present)
+
+    def _may_be_enough(self, total: int | None) -> bool:
+        """Return whether there are enough if all come that are looked into: with substitutes no more are asked for then."""
+        return self.wish.substitute and total is not None and self._here() + len(self.line) >= total
+
+    def _goes_wrong(self) -> bool:
+        """Return whether something in the line ends the run: an error, or too many failures one after another."""
+        if any(one.done() and one.exception() for one in self.line):
+            return True
+        last = list(takewhile(Future.done, reversed(self.line)))
+        asked = [one.result().entry.status for one in last if one.result().asked]
+        return len(asked) >= _MOST_FAILURES and set(asked[:_MOST_FAILURES]) == {"failed"}
+
+    def _count(self, bar: Bar) -> None:
+        """Wait for the first of the line, and count it."""
+        before = self._here()
+        entry = self._keep(self.line.popleft().result())
+        bar.advance(self._here() - before if self.wish.substitute else 1)
+        bar.note(f"{self._here()} here")
+        if self.failures >= _MOST_FAILURES:
+            self._drain()
+            raise FetchError(
+                f"{self.source.id}: {_MOST_FAILURES} videos failed one after another, the last one: {entry.reason}. "
+                f"{self._kept()} Update yt-dlp (pip install -U 'yt-dlp[default]') and see that a JavaScript runtime such "
+                "as Deno is installed, then run the same command again."
+            )
+
+    def _keep(self, done: _Done) -> Entry:
+        """Add what became of a candidate to the report."""
+        self.entries.append(done.entry)
+        if done.asked:
+            self.known[done.entry.clip] = done.entry
+            self.looks.discard(done.entry.clip)
+        for record, state, among in (
+            (done.fetched, "fetched", self.fetched), (done.present, "present", self.present),
+        ):  # fmt: skip
+            if record is not None:
+                among.append(record)
+                self._tell(record, state)
+        if done.asked:
+            self.failures = self.failures + 1 if done.entry.status == "failed" else 0
+        return done.entry
+
+    def _drain(self) -> None:
+        """Wait for all of the line, and keep what came: another error ends the run already."""
+        while self.line:
+            try:
+                self._keep(self.line.popleft().result())
+            except SrDataError as error:
+                self.progress.log(str(error))
+
+    def _take(self, candidate: Candidate, bar: Bar) -> Future[_Done]:
+        """Do for one candidate what is left to do, but for the look into what comes."""
         piece, unauthenticated = candidate.piece, candidate.unauthenticated
         labels = "; ".join(candidate.labels)
         if piece is None:
@@ -403,46 +506,42 @@ class _Run:
                 piece = Piece(before.youtube_id)
                 unauthenticated = unauthenticated or before.unauthenticated
             elif before is not None and not self.wish.recheck:
-                return before
+                return _at_once(_Done(before))
             else:
                 assert self.resolver is not None
                 answer = self.resolver.resolve(candidate.record_id)
                 unauthenticated = unauthenticated or not answer.authenticated
                 if answer.youtube_id is None:
-                    return self._note(
-                        Entry(
-                            "", candidate.record_id, "", "gone", _today(), "the publisher has no id of it any more",
-                            labels=labels, unauthenticated=unauthenticated,
-                        )
+                    entry = Entry(
+                        "", candidate.record_id, "", "gone", _today(), "the publisher has no id of it any more",
+                        labels=labels, unauthenticated=unauthenticated,
                     )  # fmt: skip
+                    return _at_once(_Done(self._note(entry)))
                 piece = Piece(answer.youtube_id)
         entry = Entry(
             piece.clip_id, candidate.record_id, piece.youtube_id, "failed", _today(), wanted_height=self.wish.height,
             start_ms=piece.start_ms, end_ms=piece.end_ms, labels=labels, unauthenticated=unauthenticated,
         )  # fmt: skip
         if piece.youtube_id in self.forgotten:
-            return replace(entry, status="forgotten")
-        with (
-            disk_errors(f"{self.source.id}/{piece.clip_id}", self.store.root),
-            self.store.lock(self.source.id, piece.clip_id),
-        ):
+            return _at_once(_Done(replace(entry, status="forgotten")))
+        while piece.clip_id in self.looks:  # another record of the same video
+            self._count(bar)
+        with ExitStack() as held:
+            held.enter_context(disk_errors(f"{self.source.id}/{piece.clip_id}", self.store.root))
+            held.enter_context(self.store.lock(self.source.id, piece.clip_id))
             known = self.known.get(piece.clip_id)
-            if known is not None and self._is_here(known):
-                return known
+            if known is not None and (fresh := self._find(known)):
+                return _at_once(_Done(known, present=fresh))
             if known is not None and self._stands(known):
-                return known
-            return self._note(self._bring(piece, entry))
+                return _at_once(_Done(known))
+            return self._bring(piece, entry, held)
 
-    def _is_here(self, known: Entry) -> bool:
+    def _find(self, known: Entry) -> ClipRecord | None:
+        """Return the clip that an earlier run brought, if it is whole and large enough."""
         record = self.store.find(self.source.id, known.clip)
         if record is None or known.status != "ok" or min(known.width, known.height) < self.wish.height:
-            return False
-        fresh = self.store.refresh(record)
-        if fresh is None:
-            return False
-        self.present.append(fresh)
-        self._tell(fresh, "present")
-        return True
+            return None
+        return self.store.refresh(record)
 
     def _stands(self, known: Entry) -> bool:
         """Return whether an earlier answer need not be asked for again."""
@@ -460,14 +559,14 @@ class _Run:
             case _:
                 return False
 
-    def _bring(self, piece: Piece, entry: Entry) -> Entry:
-        """Ask the site for one video, and put it into the store if it comes."""
+    def _bring(self, piece: Piece, entry: Entry, held: ExitStack) -> Future[_Done]:
+        """Ask the site for one video, and begin to look into it if it comes; ``held`` is let go after that."""
         if self.asked_site:
             time.sleep(self.wish.manners.pause_seconds)
         self.asked_site = True
         name = f"{self.source.id}/{piece.clip_id}"
         stem = self.store.incoming(self.source.id) / piece.clip_id
-        with disk_errors(name, self.store.root), self.progress.bar(name, total=None, unit="bytes") as bar:
+        with self.progress.bar(name, total=None, unit="bytes") as bar:
             outcome = download(
                 piece, self.address, stem, height=self.wish.height, any_license=self.wish.any_license,
                 manners=self.wish.manners, bar=bar,
@@ -478,7 +577,11 @@ class _Run:
             format_note=outcome.format_note,
         )  # fmt: skip
         if outcome.status == "stop":
-            raise self._stopped(outcome.reason)
+            self._drain()
+            raise FetchError(
+                f"{self.source.id}: the site asks us to stop: {outcome.reason}. {self._kept()} Wait some hours, then run "
+                "the same command again: it goes on from there."
+            )
         if outcome.path is None:
             if "No space left" in outcome.reason:
                 raise SrDataError(
@@ -486,41 +589,43 @@ class _Run:
                 )
             if outcome.status != "failed":
                 _clear(stem)
-            entry = replace(entry, status=outcome.status)
-        else:
-            entry = self._settle(piece, entry, outcome, outcome.path)
-        self.failures = self.failures + 1 if entry.status == "failed" else 0
-        if self.failures >= _MOST_FAILURES:
-            self._note(entry)
-            raise FetchError(
-                f"{self.source.id}: {self.failures} videos failed one after another, the last one: {entry.reason}. "
-                f"{self._kept()} Update yt-dlp (pip install -U 'yt-dlp[default]') and see that a JavaScript runtime such "
-                "as Deno is installed, then run the same command again."
-            )
-        return entry
+            return _at_once(_Done(self._note(replace(entry, status=outcome.status)), asked=True))
+        path, later = outcome.path, held.pop_all()
 
-    def _settle(self, piece: Piece, entry: Entry, outcome: Outcome, path: Path) -> Entry:
+        def look() -> _Done:
+            with later:
+                return self._settle(piece, entry, path)
+
+        try:
+            future = self.aside.begin(look)
+        except BaseException:
+            later.close()
+            raise
+        self.looks.add(piece.clip_id)
+        return future
+
+    def _settle(self, piece: Piece, entry: Entry, path: Path) -> _Done:
+        """Look into what came, and put it into the store."""
         try:
             info = probe_safely(path, name=f"{self.source.id}/{piece.clip_id}")
         except DecodeError as error:
             path.unlink()
-            return replace(entry, status="failed", reason=f"what came cannot be read as video: {error}")
+            reason = f"what came cannot be read as video: {error}"
+            return _Done(self._note(replace(entry, status="failed", reason=reason)), asked=True)
         if min(info.width, info.height) < self.wish.height:
             path.unlink()
             reason = f"it has {info.width}x{info.height} pixels, {self.wish.height} were asked for"
-            return replace(entry, status="too-small", reason=reason)
-        license_key = OPEN_LICENSE if is_open(outcome.license_claimed) else CLOSED_LICENSE
+            return _Done(self._note(replace(entry, status="too-small", reason=reason)), asked=True)
+        license_key = OPEN_LICENSE if is_open(entry.license_claimed) else CLOSED_LICENSE
         done = replace(
             entry, status="ok", reason="", width=info.width, height=info.height, sha256=sha256_of(path)
         )
         record = settle(
-            self.source, Clip(id=piece.clip_id), path, self.store, [done.sha256], origin=outcome.url,
+            self.source, Clip(id=piece.clip_id), path, self.store, [done.sha256], origin=entry.url,
             proof="first-fetch", license=license_key, attribution=done.attribution, info=info, progress=self.progress,
         )  # fmt: skip
         _clear(self.store.incoming(self.source.id) / piece.clip_id)
-        self.fetched.append(record)
-        self._tell(record, "fetched")
-        return done
+        return _Done(self._note(done), fetched=record, asked=True)
 
     def _note(self, entry: Entry) -> Entry:
         self.ledger.put(entry)
@@ -536,14 +641,15 @@ class _Run:
             size_bytes=record.size_bytes, sha256=record.sha256, proof=record.proof, origin=record.origin,
         )  # fmt: skip
 
-    def _stopped(self, reason: str) -> FetchError:
-        return FetchError(
-            f"{self.source.id}: the site asks us to stop: {reason}. {self._kept()} Wait some hours, then run the same "
-            "command again: it goes on from there."
-        )
-
     def _kept(self) -> str:
         return f"{len(self.fetched)} videos came and are kept."
+
+
+def _at_once(done: _Done) -> Future[_Done]:
+    """Return the future of what is done already."""
+    future: Future[_Done] = Future()
+    future.set_result(done)
+    return future
 
 
 def _today() -> datetime.date:
