@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from cost_model import ClipKind, Costs, look_seconds, predict_task
 
 DAY = 86_400.0
-Divided: TypeAlias = Literal["cores", "machines", "nothing"]
+Divided: TypeAlias = Literal["cores", "machines", "jobs", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,8 @@ class Plan:
     driver_bytes: float
     """Memory of a process that knows every clip."""
     fetch_days: float
-    """Days of all that comes before the plan, one after another."""
+    """Days of all that comes before the plan. Of a site: its videos one after another, or the looks into them where those take
+    longer, since they go on beside."""
     build_days: float
     """Days of the rest."""
 
@@ -165,19 +166,16 @@ def plan(campaign: Campaign, costs: Costs, scale: Scale) -> Plan:
     items = []
 
     def add(name: str, seconds: float, shared: Divided) -> None:
-        by = {"cores": campaign.machines * campaign.cores, "machines": campaign.machines, "nothing": 1}[
-            shared
-        ]
-        unit = (
-            "core-days"
-            if shared == "cores"
-            else "days of one process"
-            if shared == "nothing"
-            else "days of one machine"
-        )
+        by, unit = {
+            "cores": (campaign.machines * campaign.cores, "core-days"),
+            "machines": (campaign.machines, "days of one machine"),
+            "jobs": (campaign.cores, "core-days"),
+            "nothing": (1, "days of one process"),
+        }[shared]
         items.append(Item(name, f"{in_words(seconds / DAY)} {unit}", seconds / by / DAY, shared))
 
-    # `sr-data fetch` takes videos of a site one after another, each to its end; other fetches can be divided.
+    # `sr-data fetch` takes videos of a site one after another, and looks into those that came meanwhile, `--jobs` at a
+    # time; other fetches can be divided.
     fetching: Divided = "nothing" if campaign.from_site else "cores"
     if campaign.from_site:
         pauses = campaign.pause + campaign.requests + campaign.lookups
@@ -192,7 +190,13 @@ def plan(campaign: Campaign, costs: Costs, scale: Scale) -> Plan:
     add("receive, hash, write", clips * (costs.fetch_file + costs.fetch_byte * coded), fetching)
     if campaign.recoded:
         add("code pieces as FFV1", clips * scale.recode * pixels, fetching)
-    add("look: decode every frame", clips * look_seconds(costs, stored), fetching)
+    one_by_one = sum(item.days for item in items)
+    add(
+        "look: decode every frame",
+        clips * look_seconds(costs, stored),
+        "jobs" if campaign.from_site else "cores",
+    )
+    beside = min(one_by_one, items[-1].days) if campaign.from_site else 0.0
     if campaign.from_site:
         # A list is written at twice, four times, eight times its size, and once more by each command.
         noted = clips * (scale.put + 2 * scale.put_write)
@@ -224,7 +228,7 @@ def plan(campaign: Campaign, costs: Costs, scale: Scale) -> Plan:
         index_bytes=scale.index_bytes * rows,
         shards=shards,
         driver_bytes=clips * scale.record_bytes,
-        fetch_days=sum(item.days for item in items[:num_fetching]),
+        fetch_days=sum(item.days for item in items[:num_fetching]) - beside,
         build_days=sum(item.days for item in items[num_fetching:]),
     )
 
@@ -254,6 +258,7 @@ def table_of(campaign: Campaign, found: Plan) -> list[list[str | int | float]]:
     shared = {
         "cores": f"{campaign.machines * campaign.cores} cores",
         "machines": f"{campaign.machines} machines",
+        "jobs": f"{campaign.cores} cores of one machine",
         "nothing": "nothing",
     }
     rows: list[list[str | int | float]] = [["part", "how much", "shared by", "days"]]

@@ -113,7 +113,7 @@ def test_a_campaign_is_divided_by_what_it_is_shared_by(model: ModuleType, campai
     more = {item.name: item for item in campaigns.plan(replace(site, machines=20), costs, scale).items}
 
     for name, item in one.items():
-        assert item.days == pytest.approx(more[name].days * {"nothing": 1}.get(item.shared, 10))
+        assert item.days == pytest.approx(more[name].days * {"nothing": 1, "jobs": 1}.get(item.shared, 10))
     coded = 2e6 / 8 * 100
     assert one["pauses that the site is owed"].days * 86_400 == pytest.approx(1000 * (5 + 4))
     assert one["network"].days * 86_400 == pytest.approx(500 * coded * 8 / 1e9)
@@ -122,12 +122,36 @@ def test_a_campaign_is_divided_by_what_it_is_shared_by(model: ModuleType, campai
     lists = one["read and write the lists, each command"].days * 86_400
     assert lists == pytest.approx(1000 / 2 * (500 * 5e-5 + 1000 * 1.1e-4))
     look = one["look: decode every frame"]
-    assert look.days * 86_400 == pytest.approx(500 * (0.005 + 3000 * (0.0002 + 0.0025 * 1.280 * 0.720)))
+    seconds = 500 * (0.005 + 3000 * (0.0002 + 0.0025 * 1.280 * 0.720))
+    assert look.days * 86_400 == pytest.approx(seconds / 4)
 
     plain = campaigns.plan(replace(site, from_site=False), costs, scale)
     divided = next(item for item in plain.items if item.name == look.name)
-    assert (look.shared, divided.shared, divided.days) == ("nothing", "cores", pytest.approx(look.days / 8))
+    assert (look.shared, divided.shared, divided.days) == ("jobs", "cores", pytest.approx(look.days / 2))
     assert plain.first.days == max(item.days for item in plain.items)
+
+
+def test_looks_into_the_videos_of_a_site_count_where_they_take_longer_than_the_site(
+    model: ModuleType, campaigns: ModuleType
+):
+    scale = campaigns.Scale(0.01, 4e-5, 1e-5, 0.02, 8e-5, 3e-5, 6_000, 1_500, 0.001, 0.5, 0.02, 3e-6, 0.3)
+    site = campaigns.Campaign("site", clips=1000, seconds=100, cores=4)
+
+    def parts(campaign: object) -> tuple[float, float, float, float]:
+        plan = campaigns.plan(campaign, costs_of(model), scale)
+        days = {item.name: item.days for item in plan.items}
+        look, lists = days["look: decode every frame"], sum(days[name] for name in days if "list" in name)
+        lists += days["note each clip in one data folder"]
+        names = list(days)
+        before = sum(days[name] for name in names[: names.index("look: decode every frame")])
+        return look, before, lists, plan.fetch_days
+
+    look, before, lists, fetch = parts(site)
+    assert look < before
+    assert fetch == pytest.approx(before + lists)
+    look, before, lists, fetch = parts(replace(site, seconds=1000))
+    assert look > before
+    assert fetch == pytest.approx(look + lists)
 
 
 def test_nothing_published_of_the_two_collections_is_changed(campaigns: ModuleType):
