@@ -2,6 +2,9 @@
 
 import email.utils
 import hashlib
+import itertools
+import os
+import socket
 import ssl
 import sys
 import threading
@@ -87,6 +90,21 @@ class FaultServer:
         end = time.monotonic() + 60
         while len(self.asked) < requests and time.monotonic() < end:
             time.sleep(0.005)
+
+
+_PORTS = itertools.count(20_000 + os.getpid() % 10_000)
+
+
+def free_port() -> int:
+    """Return a port for a server that must be told one, another at each call.
+
+    It is outside of those that the system gives to whoever asks for any, as other tests do before the server begins.
+    """
+    for port in _PORTS:
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def bytes_in(folder: Path, *patterns: str) -> int:

@@ -229,16 +229,15 @@ def test_hosts_that_answer_refuse_or_are_not_there_are_told_apart():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     base = f"http://127.0.0.1:{server.server_port}"
     urls = [f"{base}/a.y4m", f"{base}/gone.y4m", f"{base}/busy.y4m"]
-    quick = Patience(connect_seconds=2.0, stall_seconds=2.0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        answers = reach(urls, patience=quick)
+        answers = reach(urls, patience=Patience())
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-    (dead,) = reach(urls[:1], patience=quick)
+    (dead,) = reach(urls[:1], patience=Patience())
 
     assert [answer.status for answer in answers] == [200, 404, 503]
     # A file that is refused or gone is the file's fault; the host is there.

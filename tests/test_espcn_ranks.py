@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ pytest.importorskip("torch", reason="needs the torch extra")
 
 import torch
 from patches import write_set
+from servers import free_port
 from test_espcn_train import quick, scenes
 from torchrun_train import config_of_test
 
@@ -109,16 +109,10 @@ def _bits(path: Path) -> dict[str, bytes]:
 def _torchrun(folder: Path, action: str, *, processes: int) -> int:
     command = [
         *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"),
-        *("--nnodes=1", "--master-addr=127.0.0.1", f"--master-port={_free_port()}"),
-        *(str(Path(__file__).with_name("torchrun_train.py")), action, str(folder), str(_free_port())),
+        *("--nnodes=1", "--master-addr=127.0.0.1", f"--master-port={free_port()}"),
+        *(str(Path(__file__).with_name("torchrun_train.py")), action, str(folder), str(free_port())),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
     sys.stderr.write(done.stderr[-3000:])
     return done.returncode
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sr_datasets import guarded
 from sr_datasets.errors import DecodeError, MissingExtraError, SrDataError
 from sr_datasets.guarded import Began, StuckError, alive, run_guarded
 
@@ -31,16 +32,16 @@ def work(task: str, began: Began) -> int:
 
 
 @pytest.mark.parametrize(
-    ("task", "words"),
+    ("task", "words", "seconds"),
     [
-        ("hang", "clip hang: took longer than 1 s"),
-        ("crash", r"clip crash: its decoder crashed \(signal 11\)"),
-        ("starve", "clip starve: .* for want of memory"),
+        ("hang", "clip hang: took longer than 1 s", 1),
+        ("crash", r"clip crash: its decoder crashed \(signal 11\)", 60),
+        ("starve", "clip starve: .* for want of memory", 60),
     ],
 )
-def test_work_that_is_stuck_is_named_and_the_next_work_is_done(task: str, words: str):
+def test_work_that_is_stuck_is_named_and_the_next_work_is_done(task: str, words: str, seconds: float):
     with pytest.raises(StuckError, match=words) as caught:
-        run_guarded(work, task, seconds=1)
+        run_guarded(work, task, seconds=seconds)
 
     assert caught.value.piece == f"clip {task}"
     assert run_guarded(work, "well", seconds=60) != os.getpid()
@@ -77,33 +78,46 @@ def test_an_error_that_does_not_come_through_is_told_in_its_words():
         run_guarded(work, "extra", seconds=60)
 
 
-def decode(task: float, began: Began) -> str:
+def decode(task: tuple[int, float], began: Began) -> str:
     began("long")
-    for _ in range(16):
-        time.sleep(task)
+    for _ in range(task[0]):
+        time.sleep(task[1])
         alive()
     return "done"
 
 
 def test_signs_of_life_carry_a_long_piece_past_the_limit_of_silence():
-    assert run_guarded(decode, 0.15, silent_seconds=1) == "done"
+    assert run_guarded(decode, (25, 0.15), silent_seconds=3) == "done"
     with pytest.raises(StuckError, match="long: nothing came of it for 1 s"):
-        run_guarded(decode, 3.0, silent_seconds=1)
+        run_guarded(decode, (1, 600.0), silent_seconds=1)
     with pytest.raises(StuckError, match="long: took longer than 1 s"):
-        run_guarded(decode, 0.15, seconds=1)
+        run_guarded(decode, (600, 0.6), seconds=1)
 
 
-def test_threads_take_turns_at_one_process_while_the_work_is_short():
+def test_threads_take_turns_at_one_process_while_the_work_is_short(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(guarded, "_BUSY_SECONDS", 60.0)
     run_guarded(work, "well", seconds=60)
     with ThreadPoolExecutor(4) as threads:
         answers = set(threads.map(lambda _: run_guarded(work, "well", seconds=60), range(40)))
     assert len(answers) == 1
 
 
-def test_another_process_is_started_when_the_first_is_busy_for_long():
+def wait_in(task: Path, began: Began) -> str:
+    began("long")
+    (task / "begun").touch()
+    while not (task / "end").exists():
+        time.sleep(0.01)
+    return "done"
+
+
+def test_another_process_is_started_when_the_first_is_busy_for_long(tmp_path: Path):
     with ThreadPoolExecutor(2) as threads:
-        long = threads.submit(run_guarded, decode, 0.25)
-        time.sleep(0.5)
-        assert run_guarded(work, "well", seconds=60)
-        assert not long.done()
+        long = threads.submit(run_guarded, wait_in, tmp_path)
+        try:
+            while not (tmp_path / "begun").exists() and not long.done():
+                time.sleep(0.01)
+            assert run_guarded(work, "well", seconds=60)
+            assert not long.done()
+        finally:
+            (tmp_path / "end").touch()
         assert long.result() == "done"

@@ -60,9 +60,10 @@ def words(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "path"), PACKAGE]))
     how = getattr(request, "param", "crash")
     monkeypatch.setenv("BROKEN_HOW", how)
-    monkeypatch.setattr(probing, "SILENT_SECONDS", 1.0)
+    if how == "hang":  # a busy machine may need seconds for the first sign of life of a good clip
+        monkeypatch.setattr(probing, "SILENT_SECONDS", 5.0)
     guarded.end_all()
-    yield {"hang": "nothing came of it for 1 s", "crash": "its decoder crashed (signal 11)"}[how]
+    yield {"hang": "nothing came of it for 5 s", "crash": "its decoder crashed (signal 11)"}[how]
     guarded.end_all()
 
 
@@ -142,7 +143,6 @@ def test_verify_full_names_the_clip_whose_decoder_hangs_or_crashes(
     source = source_of(access="manual", how_to_get="No.", open_ended=True)
     import_files(source, [tmp_path / "mine"], store, progress=Silent())
     monkeypatch.undo()
-    monkeypatch.setattr(probing, "SILENT_SECONDS", 1.0)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "path"), PACKAGE]))
     monkeypatch.setenv("BROKEN_HOW", "crash")
     guarded.end_all()
@@ -206,7 +206,7 @@ def test_the_process_ends_with_the_one_that_was_killed(tmp_path: Path):
     done.kill()
     done.wait()
     done.stdout.close()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while _lives(helper) and time.monotonic() < end:
         time.sleep(0.05)
     assert not _lives(helper)

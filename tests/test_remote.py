@@ -269,20 +269,23 @@ def expected_of(rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Ranges:
-    """Notes which ranges are asked of which object, and how many at once."""
+    """Notes which ranges are asked of which object, and how many at once; row groups come once so many were."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, seconds: float = 0.0) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, together: int = 0) -> None:
         self.asked: list[tuple[str, int, int]] = []
         self.most, self._now, self._lock = 0, 0, threading.Lock()
-        plain = RemoteShard._range
+        plain, enough = RemoteShard._range, threading.Event()
 
         def counted(shard: RemoteShard, start: int, end: int) -> bytes:
             with self._lock:
                 self.asked.append((shard.info.name, start, end))
                 self._now += 1
                 self.most = max(self.most, self._now)
+                if self.most >= together:
+                    enough.set()
             try:
-                time.sleep(seconds)
+                if end < shard.info.size_bytes:  # no footer
+                    enough.wait(60)
                 return plain(shard, start, end)
             finally:
                 with self._lock:
@@ -305,7 +308,7 @@ def test_a_batch_asks_for_each_row_group_once_and_for_several_at_a_time(
     write_set(tmp_path / "set", SHARDS, storage=storage)
     store.put_folder(f"batch-{storage}", tmp_path / "set")
     opened = RemoteSet(store.address(f"batch-{storage}"), cache_dir=tmp_path / "cache")
-    rows, ranges = rows_of(opened), Ranges(monkeypatch, seconds=0.05)
+    rows, ranges = rows_of(opened), Ranges(monkeypatch, together=4)
 
     lr, hr = rows.batch(np.array(SHUFFLED))
 

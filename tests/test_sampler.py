@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import free_port
 from shard_sets import SMALL, make_rows, write_set
 
 torch = pytest.importorskip("torch")
@@ -293,14 +293,11 @@ def test_three_processes_of_torchrun_share_the_epochs_and_two_go_on(tmp_path: Pa
 
 
 def run_torchrun(folder: Path, *, processes: int, steps: int, batch: int) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [
         *(sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"),
-        *("--nnodes=1", "--master-addr=127.0.0.1", f"--master-port={port}"),
+        *("--nnodes=1", "--master-addr=127.0.0.1", f"--master-port={free_port()}"),
         *(str(Path(__file__).with_name("torchrun_loop.py")), str(folder), str(steps), str(batch)),
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -106,7 +106,7 @@ def test_a_row_of_a_shard_that_would_fill_the_memory_is_a_sentence(tmp_path: Pat
     path = tmp_path / "train-00000-of-00001.parquet"
     write_shard(path, [make_rows("c0", 2)])
     bomb(path, "drawn")
-    start, taken = time.perf_counter(), pa.default_memory_pool().max_memory()
+    start, taken = time.process_time(), pa.default_memory_pool().max_memory()
     reader = ShardReader(path)
     with pytest.raises(
         ShardError, match=r"row group 0 would take more than 1.1 GB of memory, at column drawn"
@@ -115,7 +115,7 @@ def test_a_row_of_a_shard_that_would_fill_the_memory_is_a_sentence(tmp_path: Pat
     assert reader.pixels(0)[0].size
     reader.close()
     assert pa.default_memory_pool().max_memory() - taken < 64 * MIB
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_an_index_that_would_fill_the_memory_is_a_sentence(tmp_path: Path):
