@@ -23,17 +23,18 @@ class EndedError(BaseException):
 
 def main() -> None:
     """Run the command line."""
-    answer_sigterm()
     try:
-        from sr_datasets.cli.main import main as run
+        try:
+            answer_sigterm()
+            from sr_datasets.cli.main import main as run
 
-        if _is_asked:  # a short command would be over before the alarm
-            raise EndedError
-        run()
+            if _is_asked:  # a short command would be over before the alarm
+                raise EndedError
+            run()
+        finally:
+            _answer_no_more()  # the interpreter's own end has no place for an exception
     except EndedError:
         end()
-    finally:
-        _answer_no_more()  # the interpreter's own end has no place for an exception
 
 
 def answer_sigterm() -> None:
@@ -43,11 +44,11 @@ def answer_sigterm() -> None:
     def _end(number: int, frame: FrameType | None) -> None:
         global _is_asked
         nonlocal waits
-        if _has_arrived(sys.exception()):
-            return
-        # Libraries may swallow it, and whoever sent SIGTERM sends it once.
+        # Libraries may swallow it, also where it has arrived already, and whoever sent SIGTERM sends it once.
         signal.signal(signal.SIGALRM, _end)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        if _has_arrived(sys.exception()):
+            return
         waits += 1
         _is_asked = True
         if waits < _MOST_WAITS and _would_be_lost(frame):
@@ -76,8 +77,10 @@ def _would_be_lost(frame: FrameType | None) -> bool:
 
 
 def _answer_no_more() -> None:
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    # In this order, since what comes first may start the next two again.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def end() -> None:
