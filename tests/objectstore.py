@@ -2,8 +2,7 @@
 
 import socket
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -71,10 +70,14 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
 
 
 class BreakingLine:
-    """Passes bytes to and from a server; the next ``breaks`` large answers end after ``after`` bytes; every piece waits ``delay`` seconds."""
+    """Passes bytes to and from a server; the next ``breaks`` large answers end after ``after`` bytes.
 
-    def __init__(self, port: int, *, after: int = 3000, delay: float = 0.0) -> None:
-        self.delay = delay
+    What goes to the server waits as long as ``held`` says so.
+    """
+
+    def __init__(self, port: int, *, after: int = 3000, held: Callable[[], bool] = lambda: False) -> None:
+        self._held = held
+        self._closed = threading.Event()
         self.breaks, self.broken, self.requests, self.after = 0, 0, 0, after
         self._to = port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -100,7 +103,8 @@ class BreakingLine:
         with suppress(OSError):
             while data := source.recv(1024):
                 self.requests += not answers
-                time.sleep(self.delay)
+                while not answers and self._held() and not self._closed.wait(0.01):
+                    pass
                 passed += len(data)
                 if answers and self.breaks > 0 and passed > self.after:
                     self.breaks -= 1
@@ -113,4 +117,5 @@ class BreakingLine:
             end.close()
 
     def close(self) -> None:
+        self._closed.set()
         self._listener.close()

@@ -216,7 +216,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_many_clips import records_of
 from sr_datasets.store import Store
-home, first, last = Store(Path(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4])
+home, first, last, paced = Store(Path(sys.argv[2])), *map(int, sys.argv[3:])
 records = records_of(last)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -225,12 +225,17 @@ for start in range(first, last, 25):
         for record in records[start:min(start + 25, last)]:
             home.put(record)
             print(record.clip, flush=True)
+            if record is records[-1]:
+                sys.stdin.readline()  # it is not over before it is killed, or its input ends
+    if paced:
+        sys.stdin.readline()
 """
 
 
-def putting(root: Path, first: int, last: int) -> subprocess.Popen[str]:
+def putting(root: Path, first: int, last: int, *, paced: bool = False) -> subprocess.Popen[str]:
+    """Start a process that puts records in batches of 25 once it is told to go; each one if it is paced."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _PUTTING, TESTS, str(root), str(first), str(last)],
+        [sys.executable, "-c", _PUTTING, TESTS, str(root), str(first), str(last), str(int(paced))],
         env=os.environ | {"PYTHONPATH": SOURCE},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -248,7 +253,7 @@ def go(process: subprocess.Popen[str]) -> None:
 
 
 def test_processes_with_a_batch_each_lose_nothing_and_a_reader_sees_no_step_back(tmp_path: Path):
-    writers = [putting(tmp_path, first, first + 150) for first in (0, 150)]
+    writers = [putting(tmp_path, first, first + 150, paced=True) for first in (0, 150)]
     reader, seen, wrong = Store(tmp_path), [0], []
     done = threading.Event()
 
@@ -262,8 +267,12 @@ def test_processes_with_a_batch_each_lose_nothing_and_a_reader_sees_no_step_back
 
     thread = threading.Thread(target=watch)
     thread.start()
-    for writer in writers:
-        go(writer)
+    for count in range(50, 301, 50):
+        for writer in writers:
+            go(writer)
+        end = time.monotonic() + 60
+        while seen[-1] < count and time.monotonic() < end:
+            time.sleep(0.001)
     for writer in writers:
         assert len(writer.communicate()[0].splitlines()) == 150
         assert writer.returncode == 0

@@ -161,14 +161,19 @@ def test_a_damaged_set_is_not_pushed(set_dir: Path, tmp_path: Path):
 
 
 def test_a_push_that_was_killed_goes_on_and_is_no_set_before(s3: ObjectStore, set_dir: Path, tmp_path: Path):
-    line = BreakingLine(s3.port, delay=0.01)
+    wanted = 0
+
+    def has_enough() -> bool:
+        return len(s3.names("killed")) >= wanted
+
+    line = BreakingLine(s3.port, held=has_enough)
     address = s3.address("killed", port=line.port)
     code = "from sr_datasets.cli.main import main; main()"
     command = [sys.executable, "-c", code, "push", str(set_dir), address]
     kills = 0
-    for wanted in (2, 4):  # the marker and a shard; then more
+    for wanted in (2, 4):  # noqa: B007  # the marker and a shard; then more: `has_enough` reads it
         process = subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(s3.names("killed")) < wanted:
+        while process.poll() is None and not has_enough():
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
