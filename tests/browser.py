@@ -16,6 +16,7 @@ from selenium.webdriver import ActionChains, Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from servers import free_port
 
 # As root in a container: no sandbox, no GPU; and nothing that the browser fetches for itself.
 FLAGS = (
@@ -108,6 +109,13 @@ class Page:
         ActionChains(self.driver).send_keys(*keys).perform()
         self.settle()
 
+    def keep_marks(self) -> None:
+        """Let a button that has copied say so for ever: on a busy machine its 1.6 s may be over before anybody looks."""
+        self.js(
+            "const real = setTimeout; window.setTimeout = (work, wait) => wait === 1600 ? 0 : real(work, wait)"
+        )
+        self.driver.implicitly_wait(30)
+
     def clipboard(self) -> str:
         return self.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
 
@@ -145,7 +153,8 @@ def browsing(profile: Path) -> Iterator[Chrome]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("no_proxy", "NO_PROXY"):
             patch.setenv(name, "localhost,127.0.0.1")
-        browser = Chrome(options=options, service=Service(chromedriver))
+        browser = Chrome(options=options, service=Service(chromedriver, port=free_port()))
+        browser.set_script_timeout(90)
         browser.execute_cdp_cmd(
             "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
         )

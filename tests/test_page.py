@@ -425,8 +425,8 @@ def test_citations_are_copied_as_they_stand_in_the_manifest(page: Page, whole: P
     page.settle()
     assert page.one("#source-xiph .body").is_displayed()
 
+    page.keep_marks()
     page.one("#source-xiph button[data-copy='bibtex']").click()
-    page.driver.implicitly_wait(2)
     page.one("#source-xiph button.copied")
     assert page.clipboard() == xiph.citation.bibtex.strip()
     page.one("#source-xiph button[data-copy='text']").click()
@@ -441,8 +441,8 @@ def test_the_citations_of_what_is_shown_are_copied_at_once(page: Page, small: Pa
     page.tick("source", "gamma")
 
     assert page.text("#copy-bibtex") == "Copy 2 BibTeX entries"
+    page.keep_marks()
     page.one("#copy-bibtex").click()
-    page.driver.implicitly_wait(2)
     page.one("#copy-bibtex.copied")
     page.driver.implicitly_wait(0)
     assert page.clipboard() == "@misc{alpha}\n\n@misc{gamma}"

@@ -92,7 +92,7 @@ def report(folder: Path) -> Path:
 def wait(page: Page, condition: str) -> None:
     """Wait until something is true in the page: pictures are decoded when they are needed."""
     done = page.driver.execute_async_script(
-        "const [test, done] = [new Function(`return ${arguments[0]}`), arguments[1]]; let left = 300;"
+        "const [test, done] = [new Function(`return ${arguments[0]}`), arguments[1]]; let left = 3000;"
         "const look = () => test() ? done(true) : left-- ? setTimeout(look, 20) : done(false); look();",
         condition,
     )
