@@ -28,7 +28,7 @@ def main(options: list[str]) -> int:
     services = SERVICES if named is None else (options[named],)
     for service in services:
         asked = [*options, "--vulnerability-service", service] if named is None else options
-        told = answers_of(KNOWN, asked, "--no-deps", 6 * SECONDS)
+        told = answers_of(KNOWN, asked, "--no-deps", 6 * SECONDS if named is None else 600)
         if told and told[0]["vulns"]:
             break
     else:

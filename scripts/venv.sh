@@ -1,5 +1,5 @@
 # Sourced by the scripts beside it: makes .venv and installs the package with extras, once.
-# A second run installs nothing, until pyproject.toml or the constraints change.
+# A second run installs nothing and asks for no network, until pyproject.toml or the lists of packages change.
 
 python_for_venv() {
     local name
@@ -18,10 +18,13 @@ python_for_venv() {
 # with the hashes of scripts/locked.
 install_extras() {
     local stamp=.venv/installed-$1 list=scripts/locked/${1//,/-}.txt python wanted
-    wanted=$(cat pyproject.toml scripts/locked/{build,torch-cpu,cuda}.txt "$list" | cksum)
+    # With the folder: what was moved or copied would test the checkout that it came from.
+    wanted="$PWD $(cat pyproject.toml scripts/locked/{build,torch-cpu,cuda}.txt "$list" | cksum)"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         return
     fi
+    # Also those of other extras, whose packages may change now: an installation that is interrupted counts as none.
+    rm -f .venv/installed-*
     python=$(python_for_venv)
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         echo "Making .venv with $("$python" --version)" >&2
@@ -29,15 +32,21 @@ install_extras() {
     fi
     echo "Installing sr-datasets[$1] into .venv (a minute or two)" >&2
     # What builds comes first, so that nothing is built with what no hash vouches for.
-    install_locked scripts/locked/build.txt
+    install_locked scripts/locked/build.txt || not_installed
     install_locked scripts/locked/torch-cpu.txt 2>/dev/null || true # where pip finds no such file, the list has another
-    install_locked "$list"
+    install_locked "$list" || not_installed
     # Of PyTorch's builds only that for CUDA needs NVIDIA's libraries: several GB.
     if grep -qi '^Requires-Dist: nvidia' .venv/lib/python*/site-packages/torch-*.dist-info/METADATA; then
-        install_locked scripts/locked/cuda.txt
+        install_locked scripts/locked/cuda.txt || not_installed
     fi
-    pip_install --no-deps --editable .
+    pip_install --no-deps --editable . || not_installed
     printf '%s' "$wanted" >"$stamp"
+}
+
+not_installed() {
+    echo "The packages were not installed: pip says above why. Where it did not reach an index, the same command goes on with" \
+        "what came; pip's configuration file can name a mirror." >&2
+    exit 1
 }
 
 install_locked() {
@@ -46,5 +55,5 @@ install_locked() {
 
 pip_install() {
     # -I: a pip or PYTHONPATH setting of the user's must not leak into the environment that we test.
-    .venv/bin/python -I -m pip install --quiet --disable-pip-version-check --no-build-isolation "$@"
+    .venv/bin/python -I -m pip install --quiet --disable-pip-version-check --no-build-isolation --timeout 30 "$@"
 }

@@ -102,8 +102,8 @@ def holes_of(**names: str) -> Iterator[str]:
 def audit(url: str, cache: Path) -> tuple[int, str]:
     pytest.importorskip("pip_audit")
     command = [sys.executable, "scripts/audit.py", "--vulnerability-service", "osv", "--osv-url", url]
-    command += ["--cache-dir", str(cache)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    command += ["--cache-dir", str(cache), "--timeout", "60"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.stderr == ""
     return done.returncode, done.stdout
 
