@@ -134,7 +134,9 @@ def test_the_pace_counts_what_this_run_did(monkeypatch: pytest.MonkeyPatch):
 
 def test_bars_on_a_terminal_show_files_and_the_sum(manifest: Path, server: FaultServer):
     pty = pytest.importorskip("pty")
-    server.delay_seconds, server.piece_bytes = 0.1, 4096
+    words = (b"all files", b"lab/a", b"lab/b", b"kB/s", b" left")
+    server.files = {f"{name}.y4m": DATA + 10 * DATA.removeprefix(HEADER) for name in "ab"}
+    server.delay_seconds, server.piece_bytes = 0.05, 1024  # for 20 s, or until all words were seen
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "sr_datasets.cli", "fetch", "lab", "--manifest", str(manifest), "--accept-terms", "lab"],
@@ -151,7 +153,9 @@ def test_bars_on_a_terminal_show_files_and_the_sum(manifest: Path, server: Fault
         if not piece:
             break
         shown += piece
+        if all(word in shown for word in words):
+            server.delay_seconds, server.piece_bytes = 0, 1 << 16
     os.close(leader)
     assert process.wait() == 0, shown
-    for words in (b"all files", b"lab/a", b"lab/b", b"kB/s", b" left"):
-        assert words in shown
+    for word in words:
+        assert word in shown
