@@ -1,5 +1,7 @@
 """Videos that came are looked into while the site is asked for the next one, with the same results in the same order."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -174,6 +176,27 @@ def test_an_error_of_one_look_ends_the_run_and_the_others_are_kept(site: StandIn
     assert CLIPS[0] in {record.clip for record in store.records()}
     assert CLIPS[1] not in {record.clip for record in store.records()}
     assert len(site.asked) < len(CLIPS)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full at .*Make room"),
+        (
+            errno.EDQUOT,
+            "the quota of this account on the disk of .* is used up.*Delete what you no longer need",
+        ),
+    ],
+)
+def test_a_full_disk_of_yt_dlps_ends_the_run(site: StandIn, store: Store, number: int, words: str):
+    reason = f"unable to write data: [Errno {number}] {os.strerror(number)}"
+    site.answers[CLIPS[1]] = lambda: Outcome("failed", reason=reason)
+
+    with pytest.raises(SrDataError, match=words):
+        fetch(store, wish(CLIPS[:3]))
+
+    assert [record.clip for record in store.records()] == [CLIPS[0]]
+    assert site.asked == CLIPS[:2]
 
 
 def test_five_failures_in_a_row_end_the_run_though_a_long_look_stands_before_them(

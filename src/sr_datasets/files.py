@@ -395,21 +395,24 @@ def disk_errors(what: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        where = error.filename or folder
         reasons = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EFBIG: "the file is larger than this disk or account allows",
-            errno.EACCES: "permission denied",
-            errno.EPERM: "permission denied",
-            errno.EROFS: "the file system is read-only",
+            errno.ENOSPC: f"the disk is full at {where}",
+            errno.EDQUOT: f"the quota of this account on the disk of {where} is used up",
+            errno.EFBIG: f"the file is larger than this disk or account allows at {where}",
+            errno.EACCES: f"permission denied at {where}",
+            errno.EPERM: f"permission denied at {where}",
+            errno.EROFS: f"the file system is read-only at {where}",
         }
         if error.errno not in reasons:
             raise
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             hint = "Choose a folder that you may write to, or ask its owner"
+        elif error.errno == errno.EDQUOT:
+            hint = "Delete what you no longer need there, ask who runs that disk for more, or choose another folder"
         else:
             hint = "Make room or choose another folder"
         raise SrDataError(
-            f"{what}: {reasons[error.errno]} at {error.filename or folder}. Nothing half-written was kept "
-            f"under a final name. {hint}, then run the same command again."
+            f"{what}: {reasons[error.errno]}. Nothing half-written was kept under a final name. {hint}, then run the same "
+            "command again."
         ) from error

@@ -454,6 +454,12 @@ def _error_of(error: Exception, where: str, what: str) -> RemoteError:
         return RemoteError(
             f"{where} cannot be {what}: there is no such bucket. Make it, or correct its name.", final=True
         )
+    if isinstance(error, OSError) and error.errno == errno.EDQUOT:
+        return RemoteError(
+            f"{where} cannot be {what}: the quota of this account there is used up. Delete what you no longer need there, or "
+            "ask who runs that disk for more, then run the same command again.",
+            final=True,
+        )
     if isinstance(error, OSError) and error.errno in _FULL:
         return RemoteError(
             f"{where} cannot be {what}: the disk is full. Make room there, then run the same command again.",
@@ -500,4 +506,4 @@ def _connection_error(error: Exception) -> OSError | None:
 
 
 _DEEPEST_CAUSE = 8
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EFBIG)

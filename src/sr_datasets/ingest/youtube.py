@@ -6,7 +6,9 @@ every machine, and no more shards are fetched than hold the first of them.
 """
 
 import datetime
+import errno
 import glob
+import os
 import string
 import time
 from collections import deque
@@ -583,10 +585,9 @@ class _Run:
                 "the same command again: it goes on from there."
             )
         if outcome.path is None:
-            if "No space left" in outcome.reason:
-                raise SrDataError(
-                    f"{name}: the disk is full at {stem.parent}. Make room, then run the same command again."
-                )
+            for number in (errno.ENOSPC, errno.EDQUOT):  # yt-dlp hands on the words alone
+                if os.strerror(number) in outcome.reason:
+                    raise OSError(number, os.strerror(number), str(stem.parent))
             if outcome.status != "failed":
                 _clear(stem)
             return _at_once(_Done(self._note(replace(entry, status=outcome.status)), asked=True))
