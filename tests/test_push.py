@@ -235,6 +235,34 @@ def test_a_place_that_holds_something_else_is_left_alone(s3: ObjectStore, set_di
         push_set(set_dir, str(tmp_path / "there"))
 
 
+@pytest.mark.parametrize("recipe_only", [False, True])
+def test_a_file_of_the_users_own_among_those_of_a_killed_push_stays(
+    s3: ObjectStore, set_dir: Path, monkeypatch: pytest.MonkeyPatch, recipe_only: bool
+):
+    there, real = f"killed-{recipe_only}", remotes.Place.send
+
+    def dying(self: remotes.Place, source: Path | bytes, name: str, **how: Any) -> None:
+        if name == INDEX_NAME:
+            raise KeyboardInterrupt
+        real(self, source, name, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(remotes.Place, "send", dying)
+        with pytest.raises(KeyboardInterrupt):
+            push_set(set_dir, s3.address(there), recipe_only=recipe_only)
+    ours = s3.get(f"{there}/README.md")
+    for name in ("README.md", INDEX_NAME):
+        s3.put(f"{there}/{name}", b"my own work")
+        with pytest.raises(
+            RemoteError, match=rf"{there} holds something else: {name}.*Nothing was changed there"
+        ):
+            push_set(set_dir, s3.address(there), recipe_only=recipe_only)
+        assert s3.get(f"{there}/{name}") == b"my own work"
+        s3.put(f"{there}/README.md", ours)
+    s3.filesystem.delete_file(f"tests/{there}/{INDEX_NAME}")
+    assert push_set(set_dir, s3.address(there), recipe_only=recipe_only).sent == 2
+
+
 @pytest.mark.parametrize("name", ["a", "holiday/1.jpg", "data/notes.txt", "data/data/x"])
 def test_a_folder_that_holds_anything_else_is_left_alone(set_dir: Path, tmp_path: Path, name: str):
     (tmp_path / "there" / name).parent.mkdir(parents=True)

@@ -237,7 +237,14 @@ def _check_place(folder: Path, names: Sequence[str], place: Place, marker: bytes
     other = [name for name in sorted(there) if place.size_of(name) is not None]
     whole = names[-1] in other and place.read(names[-1]) == (folder / names[-1]).read_bytes()
     strangers = _strangers(place, there)
-    if not under_way and not whole and other:
+    if under_way:
+        from sr_datasets.build.makers import (
+            LAST_FILES,
+            is_of_a_build,
+        )  # only who goes on with a push waits for it
+
+        strangers += [name for name in other if name in LAST_FILES and not is_of_a_build(place, name)]
+    elif not whole and other:
         strangers = [*other, *strangers]
     if strangers:
         raise RemoteError(
