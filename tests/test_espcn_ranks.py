@@ -85,6 +85,7 @@ def test_a_sentence_that_concerns_all_processes_is_printed_once(
     assert _torchrun(tmp_path, "complain", processes=2) == 0
 
     said = capfd.readouterr().err
+    assert "threads are left" not in said
     for sentence in (
         "nowhere is not a shard set",
         "there is no option stepps",

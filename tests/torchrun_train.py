@@ -4,6 +4,7 @@
 with the first two of them; ``complain`` gives commands that cannot be done.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -48,7 +49,15 @@ def complain(folder: Path) -> None:
         sys.stderr.write(f"{error}\n")
 
 
+def complain_of_threads() -> None:
+    """Say which threads of Gloo are left when the processes have parted: they may abort the interpreter's end."""
+    names = [(thread / "comm").read_text().strip() for thread in Path("/proc/self/task").iterdir()]
+    if left := [name for name in names if "gloo" in name]:
+        sys.stderr.write(f"threads are left: {left}\n")
+
+
 def main(action: str, folder: Path, port: str) -> None:
+    atexit.register(complain_of_threads)
     if action == "complain":
         complain(folder)
         return

@@ -194,6 +194,10 @@ def joined_ranks(device: str) -> Ranks:
         here = torch.device("cuda", number)
         torch.cuda.set_device(here)
     if not dist.is_initialized():
+        # Optimizers import it, and its functions keep the processes that have joined as a default: Gloo's threads would
+        # outlive `_part`, and now and then abort the interpreter's end.
+        from torch.distributed.nn import functional  # noqa: F401
+
         dist.init_process_group("nccl" if on_gpu else "gloo")
         atexit.register(_part)
     return Ranks(here, dist.get_rank(), dist.get_world_size())
