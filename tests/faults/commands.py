@@ -123,6 +123,12 @@ def files_of(folder: Path) -> dict[str, str]:
     }
 
 
+def set_files(folder: Path) -> dict[str, str]:
+    """Return those of ``files_of`` that have a final name: a build that is killed leaves hidden ones."""
+    found = files_of(folder)
+    return {name: found[name] for name in found if not any(part.startswith(".") for part in Path(name).parts)}
+
+
 def is_one_sentence(said: str) -> bool:
     """Return whether a command that failed said so once, and without a traceback."""
     return said.count("sr-data: error: ") == 1 and "Traceback" not in said

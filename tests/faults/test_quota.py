@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from faults.commands import Commands, files_of, is_one_sentence
+from faults.commands import Commands, files_of, is_one_sentence, set_files
 from faults.test_faults import Scene, as_root
 from made import MANIFEST, made_store, write_y4m
 from servers import FaultServer
@@ -129,11 +129,6 @@ def try_quotas(
             assert there(folder) == right
     print(f"{len(met)} of {len(limits)} quotas met, with {met} of {len(right)} finished")
     return len(met)
-
-
-def set_files(folder: Path) -> dict[str, str]:
-    found = files_of(folder)
-    return {name: digest for name, digest in found.items() if not any(part.startswith(".") for part in Path(name).parts)}  # fmt: skip
 
 
 # ---- one short one for CI --------------------------------------------------------------------------------
