@@ -32,7 +32,15 @@ from sr_datasets.cli.console import JsonProgress
 from sr_datasets.errors import FetchError, HashMismatchError, SrDataError, StoreError, TermsError
 from sr_datasets.fetch.failures import Patience
 from sr_datasets.files import human_bytes
-from sr_datasets.ingest import FetchReport, fetch_clips, import_files, plan_fetch, repair_store, verify_store
+from sr_datasets.ingest import (
+    FetchReport,
+    fetch_clips,
+    fetching,
+    import_files,
+    plan_fetch,
+    repair_store,
+    verify_store,
+)
 from sr_datasets.ingest.crew import run_all
 from sr_datasets.manifest import Source
 from sr_datasets.progress import Silent
@@ -125,6 +133,25 @@ def test_a_full_disk_ends_the_fetch_of_all_files(store: Store, monkeypatch: pyte
     with FaultServer(files, delay_seconds=0.02) as server, no_room:
         fetch(source_of(*(clip_of(server, name) for name in files)), store, jobs=2)
     assert len(server.asked) < 30
+
+
+def test_a_fetch_whose_files_are_removed_meanwhile_says_so_and_ends(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    whole = fetching.settle
+
+    def beside_forget(*arguments: object, **options: object) -> object:
+        shutil.rmtree(store.root / "lab")  # as `sr-data forget` removes a source
+        return whole(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fetching, "settle", beside_forget)
+    removed = pytest.raises(
+        SrDataError, match=r"lab/c0: what had come of it was removed meanwhile \(.*sr-data forget"
+    )
+    with FaultServer({"c0.y4m": y4m(), "c1.y4m": y4m(3, 1)}) as server, removed:
+        fetch(source_of(clip_of(server, "c0.y4m"), clip_of(server, "c1.y4m")), store, jobs=1)
+    assert [request.path for request in server.asked] == ["c0.y4m"]
+    assert store.records() == []
 
 
 def test_room_for_all_files_is_looked_for_before_the_first_one(store: Store, monkeypatch: pytest.MonkeyPatch):

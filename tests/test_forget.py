@@ -5,6 +5,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from sr_datasets.build import build_pairs, locked_folder
 from sr_datasets.built import RECIPES_NAME, built_sets, read_recipe_lock, recipe_locks, remote_sets
 from sr_datasets.cli.main import app
 from sr_datasets.errors import BuildError, RemoteError, SelectionError, ShardError, StoreError
-from sr_datasets.forget import ForgetReport, forget, plan_forget
+from sr_datasets.forget import ForgetReport, _Work, forget, plan_forget
 from sr_datasets.ingest import verify_store
 from sr_datasets.inspect import inspect_set, measure_set
 from sr_datasets.inspect.measuring import MEASURES_NAME
@@ -365,6 +367,47 @@ def test_a_store_forgets_what_its_sets_were_built_of_even_when_the_originals_are
 
     assert report.files == ()
     assert report.sets[0].rows_deleted == 12
+
+
+def test_what_a_fetch_brings_meanwhile_is_told_and_not_counted_as_deleted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    whole = _Work.delete_files
+
+    def beside_a_fetch(work: _Work) -> None:
+        whole(work)
+        put_clip(store, "clip1", width=96, height=80, num_frames=6, seed=5)
+        put_clip(store, "fresh", width=96, height=80, num_frames=6, seed=6)
+        store.incoming("made").mkdir()
+
+    monkeypatch.setattr(_Work, "delete_files", beside_a_fetch)
+    code, text = run("forget", "made", "--yes", store=store)
+
+    assert code == 1
+    deleted, _, left = text.partition("not reached:")
+    assert "deleted: 4 clips" in deleted
+    assert "clip1" not in deleted
+    assert "  made/clip1: came while this was at work, and is there\n  made/fresh: came" in left
+    monkeypatch.undo()
+    assert forget(store, ["made"]).came == ()
+    assert not (store.root / "made").exists()
+
+
+def test_a_file_that_another_command_is_recording_stays_with_its_record(store: Store):
+    record = store.get("made", "clip1")
+    store.drop(("made", "clip1"))
+    reports = []
+    forgets = threading.Thread(target=lambda: reports.append(forget(Store(store.root), ["made"])))
+    with store.lock("made", "clip1"):
+        forgets.start()
+        while (store.root / "made" / "clip4.y4m").exists() or (store.root / "made" / "clip0.y4m").exists():
+            time.sleep(0.01)
+        store.put(record)
+    forgets.join()
+
+    assert reports[0].came == ("made/clip1",)
+    assert store.path_of(record) not in [file.path for file in reports[0].files]
+    assert verify_store(store, full=True) == []
 
 
 # The list of a recipe

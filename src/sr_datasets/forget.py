@@ -22,7 +22,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -170,6 +170,8 @@ class ForgetReport:
     """Sets at addresses that hold the clips, and stay."""
     problems: tuple[str, ...]
     """Sets that could not be changed, and why; ``sr-data forget`` goes on with them when it runs again."""
+    came: tuple[str, ...] = ()
+    """What a command beside this one brought meanwhile, and is there: ``source/clip`` each, or a path without a record."""
 
     @property
     def size_bytes(self) -> int:
@@ -197,6 +199,7 @@ class ForgetReport:
             "gone": list(self.gone),
             "remote": [asdict(one) for one in self.remote],
             "problems": list(self.problems),
+            "came": list(self.came),
         }
 
     def to_text(self, *, done: bool) -> str:
@@ -228,6 +231,7 @@ class ForgetReport:
         ]
         lines += ["not reached:"]
         lines += [f"  {problem}" for problem in self.problems]
+        lines += [f"  {name}: came while this was at work, and is there" for name in self.came]
         lines += [f"  {one.to_text()}" for one in self.remote]
         lines += [
             f"  {path}: a set with these clips was built there, and is there no more. If it was moved or copied, run "
@@ -286,7 +290,8 @@ def forget(
         progress: Where the work shows itself.
 
     Returns:
-        What was deleted and what was not. With ``problems``, call it again when they are solved.
+        What was deleted and what was not. With ``problems``, call it again when they are solved; with ``came``, when
+        what brings these clips has ended.
 
     Raises:
         SelectionError: A pattern fits nothing that is here or was built from here.
@@ -328,7 +333,17 @@ def forget(
         _forget_on_ledgers(store, work.names)
         if not problems:
             (store.root / JOURNAL_NAME).unlink()
-    return ForgetReport(work.texts, files, tuple(cleared), recipes, work.gone, remote, tuple(problems))
+        came = work.came()
+    return ForgetReport(
+        clips=tuple(name for name in work.texts if name not in came),
+        files=tuple(file for file in files if not _is_there(file.path)),
+        sets=tuple(cleared),
+        recipes=recipes,
+        gone=work.gone,
+        remote=remote,
+        problems=tuple(problems),
+        came=came,
+    )
 
 
 def _forget_on_ledgers(store: Store, names: Sequence[_Name]) -> None:
@@ -394,6 +409,7 @@ class _Work:
         self.names: tuple[_Name, ...] = tuple(sorted({*wanted, *left}))
         self.texts = tuple(f"{source}/{clip}" for source, clip in self.names)
         self.own = {name: self._paths_of(name) for name in self.names}
+        self.whole = whole
         self.others = self._other_paths(whole)
         self.folders: list[Path] = []
         self.gone: tuple[str, ...] = ()
@@ -474,14 +490,43 @@ class _Work:
                 if record is None or (recorded and record == self.records.get(name)):
                     for path in paths:
                         remove_inside(path, self.store.root)
-        anew = {self.store.path_of(record) for record in self.store.records()}
         for path in self.others:
-            if path not in anew:
-                remove_inside(path, self.store.root)
+            with ExitStack() as held:
+                # Between the name of a file and its record, what brings it holds this lock.
+                ids = self._ids_at(path)
+                for clip in ids:
+                    held.enter_context(self.store.lock(path.parent.name, clip))
+                records = (self.store.find(path.parent.name, clip) for clip in ids)
+                if not any(record is not None and self.store.path_of(record) == path for record in records):
+                    self._remove_in_use(path)
         for source in {source for source, _ in self.names}:
             for folder in (self.store.incoming(source), self.store.root / source):
                 with suppress(OSError):  # others still have files there
                     folder.rmdir()
+
+    def _ids_at(self, path: Path) -> list[str]:
+        """Return the ids that the clip of a path may have, of those that any command was at work on."""
+        if path.parent.parent != self.store.root:
+            return []
+        ends = [at for at, letter in enumerate(path.name) if letter == "." and at] + [len(path.name)]
+        locks = self.store.root / ".locks" / path.parent.name
+        return [path.name[:end] for end in ends if (locks / path.name[:end]).is_file()]
+
+    def _remove_in_use(self, path: Path) -> None:
+        """Delete what another command may be writing into; what it writes anew is told by ``came``."""
+        try:
+            remove_inside(path, self.store.root)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+
+    def came(self) -> tuple[str, ...]:
+        """Return what is there of these clips, and of sources that go whole: it came meanwhile."""
+        records = {(record.source, record.clip): record for record in self.store.records()}
+        clips = [name for name in records if name in self.names or name[0] in self.whole]
+        recorded = {self.store.path_of(record) for record in records.values()}
+        paths = [path for path in self.paths if _is_there(path) and path not in recorded]
+        return (*(f"{source}/{clip}" for source, clip in sorted(clips)), *map(str, paths))
 
 
 def _read_journal(path: Path) -> _Journal | None:

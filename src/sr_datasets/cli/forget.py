@@ -72,6 +72,11 @@ def forget_command(
             + "\n".join(f"  {problem}" for problem in report.problems)
             + "\nPut that right, then run `sr-data forget` again: it goes on with what is left."
         )
+    if report.came:
+        raise StoreError(
+            f"{', '.join(report.came[:6])}{', ...' if len(report.came) > 6 else ''}: came while this was at work, and is "
+            "there. End the fetch or import that brings it, then run the same command again."
+        )
 
 
 def _has_terminal() -> bool:

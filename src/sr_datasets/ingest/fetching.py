@@ -261,8 +261,13 @@ class _Fetch:
                         self._by_hand(unit)
                     case "clip":
                         self._own_file(unit, sums)
-        except SrDataError as error:
-            if type(error) is SrDataError:
+        except (SrDataError, FileNotFoundError) as error:
+            if missing := _missing_below(self.store.root, error):
+                raise SrDataError(
+                    f"{name}: what had come of it was removed meanwhile ({missing} is gone), by `sr-data forget` or by hand, so "
+                    "nothing more is fetched. What is in the store stays. Run the same command again if you want these clips."
+                ) from error
+            if type(error) is SrDataError or isinstance(error, FileNotFoundError):
                 raise
             shown = name if len(unit.clips) == 1 else f"{unit.source.id} ({clips_text(len(unit.clips))})"
             self.failures.append((name, shown, error))
@@ -518,6 +523,16 @@ class _Fetch:
             )
         dest.parent.mkdir(parents=True, exist_ok=True)
         final.replace(dest)
+
+
+def _missing_below(root: Path, error: BaseException | None) -> Path | None:
+    """Return the file of the store that was not there any more, if that is what an error came of."""
+    while error is not None:
+        if isinstance(error, FileNotFoundError) and error.filename is not None:
+            path = Path(error.filename)
+            return path if path.is_relative_to(root) else None
+        error = error.__cause__
+    return None
 
 
 def _as_locked(facts: FileFacts, sha256: str, size_bytes: int, urls: Iterable[str], name: str) -> FileFacts:
