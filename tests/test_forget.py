@@ -328,13 +328,35 @@ def test_a_damaged_row_group_is_not_written_anew_as_if_it_were_whole(store: Stor
 def test_shards_of_a_build_that_did_not_end_go_too(store: Store, built: Path):
     (built / "sr-data.json").unlink()
     (built / ".build.json").write_text(json.dumps({"recipe": "made", "plan": "0"}))
-    (built / "data" / ".train-00009-of-00010.parquet.1234.part").write_bytes(b"half")
+    (built / "data" / ".train-00009-of-00010.parquet.0123abcd.part").write_bytes(b"half")
     clip, _ = in_train_with_another(built)
     report = forget(store, [f"made/{clip}"])
 
     assert report.sets[0].deleted == ("train-00000-of-00002.parquet",)
     assert f"/{clip}/" not in "".join(rows_of(built))
     assert not list((built / "data").glob(".*"))
+
+
+def test_files_of_the_users_own_in_the_folder_of_a_killed_build_stay(store: Store, built: Path):
+    (built / "sr-data.json").unlink()
+    (built / ".build.json").write_text(json.dumps({"recipe": "made", "plan": "0"}))
+    (built / ".parts").mkdir()
+    mine = ["README.md", "croissant.json", "index.parquet", ".parts/notes.txt", "data/.mine.part", "a.txt"]
+    for name in mine:
+        (built / name).write_text("mine")
+
+    planned = plan_forget(store, ["made"])
+    report = forget(store, ["made"])
+
+    assert planned.sets[0].others == report.sets[0].others == tuple(sorted(mine))
+    for done, said in ((False, planned), (True, report)):
+        assert (
+            "no build wrote these, so they stay: .parts/notes.txt, README.md, a.txt, croissant.json, data/.mine.part and 1"
+            in said.to_text(done=done)
+        )
+    found = [path for path in built.rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(built)) for path in found) == sorted(mine)
+    assert {path.read_text() for path in found} == {"mine"}
 
 
 def test_a_set_that_is_being_built_is_left_for_the_next_call(store: Store, built: Path):

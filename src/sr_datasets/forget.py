@@ -35,6 +35,9 @@ from sr_datasets import catalog
 from sr_datasets.audit.references import fingerprint_paths
 from sr_datasets.build import LOCK_NAME, REPORT_NAME, STATE_NAME, locked_folder, plan_digest
 from sr_datasets.build.analysing import analysis_paths
+from sr_datasets.build.folder import drop_partials, is_partial_shard, strangers_of_parts
+from sr_datasets.build.makers import LAST_FILES, is_of_a_build
+from sr_datasets.build.planning import some
 from sr_datasets.built import (
     RECIPES_NAME,
     ClipName,
@@ -122,6 +125,8 @@ class ClearedSet:
     """Shards that hold none."""
     content_digest: str = ""
     """The set's new content digest; empty before the work, and where nothing is left of a set."""
+    others: tuple[str, ...] = ()
+    """Where nothing is left of a set, what stays in its folder: files that no build wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +197,7 @@ class ForgetReport:
                     "shards_rewritten": list(one.rewritten),
                     "shards_deleted": list(one.deleted),
                     "content_digest": one.content_digest,
+                    "others": list(one.others),
                 }
                 for one in self.sets
             ],
@@ -225,6 +231,8 @@ class ForgetReport:
                 lines.append(f"  {_count(one.rows_left, 'row')} left, content digest {one.content_digest}")
             elif not one.rows_left:
                 lines.append(f"  no row left: the whole set {'was deleted' if done else 'goes'}")
+            if one.others:
+                lines.append(f"  no build wrote these, so they stay: {some(one.others)}")
         lines += [
             f"{verb} in the list of recipe {recipe_id}: {_count(count, 'clip')}"
             for recipe_id, count in self.recipes.items()
@@ -671,9 +679,12 @@ def _look(folder: Path, names: Collection[_Name]) -> ClearedSet | str:
                 left += counts.total() - hit.total()
                 gone.update(hit)
                 rewritten += [path.name] * bool(hit)
-    except ShardError as error:
+        others = _beside(folder, finished=not unfinished)[1] if gone and not left else ()
+    except SrDataError as error:
         return str(error)
-    return ClearedSet(folder, _texts(gone, names), gone.total(), left, tuple(rewritten), tuple(deleted))
+    return ClearedSet(
+        folder, _texts(gone, names), gone.total(), left, tuple(rewritten), tuple(deleted), others=others
+    )
 
 
 def _look_there(place: Place, took: Sequence[str]) -> tuple[list[str], str]:
@@ -713,8 +724,9 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
     if info is not None and _told(info).isdisjoint(names):
         return None  # a folder of others, whatever the register says of it
     with locked_folder(folder):
-        for partial in (folder / DATA_DIR).glob(".*.part"):
-            partial.unlink()  # of a build or a forgetting that was killed: the lock says that nobody writes it now
+        drop_partials(
+            folder
+        )  # of a build or a forgetting that was killed: nobody writes them now, as the lock says
         info = _info_of(folder)
         if info is None:
             return _clear_unfinished(folder, _with_their_pairs(folder, names))
@@ -742,7 +754,7 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
                 rewritten.append(name)
             else:
                 kept.append(summarize_shard(path))
-        after = _finish(folder, info, kept, names)
+        after, others = _finish(folder, info, kept, names)
         rows_left = sum(shard.rows for shard in kept)
         inputs = {(clip.source, clip.clip) for clip in info.inputs}
         return ClearedSet(
@@ -753,6 +765,7 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
             tuple(rewritten),
             tuple(deleted),
             after,
+            others,
         )
 
 
@@ -772,9 +785,8 @@ def _clear_unfinished(folder: Path, names: Collection[_Name]) -> ClearedSet | No
             left += counts.total()
     if not deleted:
         return None
-    if not left:
-        _remove_set(folder)
-    return ClearedSet(folder, _texts(gone, names), gone.total(), left, (), tuple(deleted))
+    others = () if left else _remove_set(folder, finished=False)
+    return ClearedSet(folder, _texts(gone, names), gone.total(), left, (), tuple(deleted), others=others)
 
 
 def _rewrite(path: Path, names: Collection[_Name]) -> ShardSummary:
@@ -823,11 +835,16 @@ def _rewrite(path: Path, names: Collection[_Name]) -> ShardSummary:
 _DELETE_IT = "Delete the whole set, run sr-data forget again, and build the set anew."
 
 
-def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Collection[_Name]) -> str:
-    """Write the index, description and card of what is left of a set; return its content digest, if any is left."""
+def _finish(
+    folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Collection[_Name]
+) -> tuple[str, tuple[str, ...]]:
+    """Write the index, description and card of what is left of a set.
+
+    Returns:
+        Its content digest, empty if nothing is left of it; and what stays in its folder then.
+    """
     if not kept:
-        _remove_set(folder)
-        return ""
+        return "", _remove_set(folder, finished=True)
     fresh = describe_set(
         recipe=info.recipe,
         shards=kept,
@@ -841,25 +858,51 @@ def _finish(folder: Path, info: SetInfo, kept: Sequence[ShardSummary], names: Co
     remove(folder / MEASURES_NAME)  # numbers of their pixels
     write_set_json(folder, fresh)
     (folder / FORGETTING_NAME).unlink()
-    return fresh.content_digest
+    return fresh.content_digest, ()
 
 
-def _remove_set(folder: Path) -> None:
-    """Delete the files of a set that has no rows left, and its folder if it holds nothing else."""
-    for name in (
-        INDEX_NAME,
-        CARD_NAME,
-        CROISSANT_NAME,
-        REPORT_NAME,
-        MEASURES_NAME,
-        SET_NAME,
-        STATE_NAME,
-        PARTS_DIR,
-        FORGETTING_NAME,
-        LOCK_NAME,
-    ):
-        remove(folder / name)
-    with suppress(OSError):
-        (folder / DATA_DIR).rmdir()
-    with suppress(OSError):
-        folder.rmdir()
+_BESIDE = (
+    INDEX_NAME,
+    CARD_NAME,
+    CROISSANT_NAME,
+    REPORT_NAME,
+    MEASURES_NAME,
+    SET_NAME,
+    STATE_NAME,
+    FORGETTING_NAME,
+    LOCK_NAME,
+)
+"""What builds write beside the folders of shards and receipts, in the order in which it goes."""
+
+
+def _beside(folder: Path, *, finished: bool) -> tuple[list[Path], tuple[str, ...]]:
+    """Return what goes of a set's folder with its last shard, and the names of what stays.
+
+    Where no ``sr-data.json`` was, somebody's own file may be called as what a build writes: its content tells.
+    """
+    place, parts, data = Place(folder), folder / PARTS_DIR, folder / DATA_DIR
+    ours = [name for name in _BESIDE if finished or name not in LAST_FILES or is_of_a_build(place, name)]
+    receipts = [path.name for path in parts.iterdir()] if parts.is_dir() else []
+    strange = strangers_of_parts(receipts)
+    goes = [parts / name for name in receipts if f"{PARTS_DIR}/{name}" not in strange]
+    stays = [
+        path.name for path in folder.iterdir() if path.name not in (*ours, DATA_DIR, PARTS_DIR)
+    ] + strange
+    if data.is_dir():
+        stays += [
+            f"{DATA_DIR}/{path.name}"
+            for path in data.iterdir()
+            if path.suffix != ".parquet" and not is_partial_shard(path.name)
+        ]
+    return [*goes, *(folder / name for name in ours)], tuple(sorted(stays))
+
+
+def _remove_set(folder: Path, *, finished: bool) -> tuple[str, ...]:
+    """Delete the files of a set that has no rows left, and its folder if it holds nothing else; return what stays."""
+    goes, stays = _beside(folder, finished=finished)
+    for path in goes:
+        remove(path)
+    for path in (folder / PARTS_DIR, folder / DATA_DIR, folder):
+        with suppress(OSError):
+            path.rmdir()
+    return stays

@@ -84,7 +84,7 @@ def own_folder(
             state = BuildState(recipe=recipe.id, plan=plan, packages=packages_of(recipe))
             write_atomic(out_dir / STATE_NAME, state.model_dump_json(exclude_defaults=True).encode())
         # Of a run that was killed: the lock says that nobody writes them now.
-        _drop_partials(out_dir)
+        drop_partials(out_dir)
         for path in out_dir.iterdir():
             if _is_partial_of(path.name, _OURS):
                 path.unlink(missing_ok=True)
@@ -116,7 +116,7 @@ def set_plan(recipe: Recipe, pairs: Sequence[PairPlan]) -> str:
 
 def clear_folder(out_dir: Path) -> None:
     """Delete what a build needed on its way, when ``sr-data.json`` is written."""
-    _drop_partials(out_dir)  # of workers that died while others went on
+    drop_partials(out_dir)  # of workers that died while others went on
     # A job that comes late, where there are no locks, may write a receipt meanwhile.
     shutil.rmtree(out_dir / PARTS_DIR, ignore_errors=True)
     (out_dir / STATE_NAME).unlink(missing_ok=True)
@@ -127,14 +127,16 @@ def _is_partial_of(name: str, names: Collection[str]) -> bool:
     return found is not None and found["name"] in names
 
 
-def _is_partial_shard(name: str) -> bool:
+def is_partial_shard(name: str) -> bool:
+    """Return whether a name is that of a shard that is being written."""
     found = _PARTIAL.fullmatch(name)
     return found is not None and split_of_name(found["name"]) is not None
 
 
-def _drop_partials(out_dir: Path) -> None:
+def drop_partials(out_dir: Path) -> None:
+    """Delete the shards that a killed process left half-written; the caller holds the folder."""
     for partial in (out_dir / DATA_DIR).glob(".*.part"):
-        if _is_partial_shard(partial.name):
+        if is_partial_shard(partial.name):
             partial.unlink(missing_ok=True)
 
 
@@ -179,7 +181,7 @@ def strangers_of_parts(names: Collection[str]) -> list[str]:
         for name in names
         if split_of_name(name) is None
         and not _PART_LOCK.fullmatch(name)
-        and not _is_partial_shard(name)
+        and not is_partial_shard(name)
         and not name.startswith(".nfs")
     ]
 
@@ -256,7 +258,7 @@ def _strangers(tasks: Sequence[ShardTask], out_dir: Path) -> list[str]:
     return found + [
         f"{DATA_DIR}/{path.name}"
         for path in shards
-        if split_of_name(path.name) is None and not _is_partial_shard(path.name)
+        if split_of_name(path.name) is None and not is_partial_shard(path.name)
     ]
 
 
