@@ -1,4 +1,4 @@
-"""SIGTERM from the first moment on: one sentence and 143, whatever is being imported."""
+"""SIGTERM and Ctrl-C from the first moment on: one sentence and 143 or 130, whatever is being imported."""
 
 import os
 import signal
@@ -66,7 +66,7 @@ def test_a_sigterm_while_the_commands_are_imported_ends_with_143_and_a_sentence(
 )
 def test_a_sigterm_that_a_library_swallows_comes_again(tmp_path: Path, where: str):
     program = (
-        f"{BEGIN}start.answer_sigterm()\ntry:\n    exec({where!r})\n    time.sleep(30)\n"
+        f"{BEGIN}start.answer_signals()\ntry:\n    exec({where!r})\n    time.sleep(30)\n"
         "except start.EndedError:\n    start.end()\n"
     )
     code, text = ended(program, tmp_path)
@@ -76,7 +76,7 @@ def test_a_sigterm_that_a_library_swallows_comes_again(tmp_path: Path, where: st
 
 def test_what_is_put_away_is_not_interrupted_again(tmp_path: Path):
     program = (
-        f"{BEGIN}start.answer_sigterm()\ntry:\n    try:\n        os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)\n"
+        f"{BEGIN}start.answer_signals()\ntry:\n    try:\n        os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)\n"
         "    finally:\n        time.sleep(0.2); print('put away', file=sys.stderr)\n"
         "except start.EndedError:\n    start.end()\n"
     )
@@ -89,8 +89,8 @@ def test_what_is_put_away_is_not_interrupted_again(tmp_path: Path):
 def test_a_command_answers_whatever_it_is_about(tmp_path: Path, delay: float):
     # It is not over before the signal comes, and a signal at its end is answered too.
     program = (
-        f"{BEGIN}begin, close = start.answer_sigterm, start._answer_no_more\n"
-        "start.answer_sigterm = lambda: (begin(), print('begun', flush=True))\n"
+        f"{BEGIN}begin, close = start.answer_signals, start._answer_no_more\n"
+        "start.answer_signals = lambda: (begin(), print('begun', flush=True))\n"
         "start._answer_no_more = lambda: (sys.stdin.read(), close())\n"
         "start.main()"
     ).replace(", 'a b'", "")
@@ -110,6 +110,41 @@ def test_a_command_answers_whatever_it_is_about(tmp_path: Path, delay: float):
     assert run.returncode == 143
     assert text.endswith("sr-data list\n")
     assert text.count("sr-data: interrupted.") == 1
+
+
+def test_a_ctrl_c_while_the_commands_are_imported_ends_with_130_and_a_sentence(tmp_path: Path):
+    (tmp_path / "typer.py").write_text(
+        f"import os, signal, sys, time\n{GREEDY.replace('SIGTERM', 'SIGINT')}"
+        f"sys.path.remove({str(tmp_path)!r}); del sys.modules['typer']; import typer; sys.modules['typer'] = typer\n"
+    )
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {BEGIN}start.main()"
+
+    code, said = ended(program, tmp_path)
+
+    assert code == 130
+    assert said.endswith("  sr-data list 'a b'\n")
+    assert said.count("sr-data: interrupted.") == 1
+    assert "Traceback" not in said
+    assert "swallowed" not in said
+
+
+def test_a_ctrl_c_that_a_library_swallows_comes_again():
+    program = (
+        f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {BEGIN}start.answer_signals()\n"
+        f"try:\n    exec({GREEDY.replace('SIGTERM', 'SIGINT')!r})\n    time.sleep(30)\n"
+        "except KeyboardInterrupt:\n    print('arrived', file=sys.stderr); sys.exit(130)\n"
+    )
+    code, said = ended(program, SOURCE)
+    assert (code, said) == (130, "swallowed\narrived\n")
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so():
+    program = (
+        f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {BEGIN}start.answer_signals()\n"
+        "os.kill(os.getpid(), signal.SIGINT); time.sleep(0.05); start._answer_no_more()\n"
+        "os.kill(os.getpid(), signal.SIGINT); time.sleep(0.05); sys.exit(7)\n"
+    )
+    assert ended(program, SOURCE) == (7, "")
 
 
 @pytest.mark.torch

@@ -20,7 +20,7 @@ from sr_datasets.cli import (
     training,
 )
 from sr_datasets.cli.app import app
-from sr_datasets.cli.start import EndedError, answer_sigterm, end, say_how_to_go_on
+from sr_datasets.cli.start import EndedError, answer_signals, end, say_how_to_go_on
 from sr_datasets.errors import SrDataError
 
 __all__ = [
@@ -46,7 +46,7 @@ def main() -> None:
     """Run the command line; expected errors become one sentence and exit code 1."""
     logging.basicConfig(level=logging.WARNING, format="sr-data: %(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
-    answer_sigterm()
+    answer_signals()
     try:
         try:
             app()

@@ -1,18 +1,22 @@
-"""Where ``sr-data`` begins: a SIGTERM is answered from here on, before what takes a tenth of a second to import."""
+"""Where ``sr-data`` begins: SIGTERM and Ctrl-C are answered from here on, before what takes a tenth of a second to import."""
 
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 _AGAIN_SECONDS = 0.01
 _MOST_WAITS = 500
 _BELOW = ("<frozen importlib", "<frozen abc")
 """Code that others run who swallow exceptions, or make others of them: an import, a check of a type."""
+_SCHEMAS = f"{os.sep}pydantic{os.sep}"
+"""Code that makes an error of its own of all that comes while it reads a class."""
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
-_is_asked = False
-"""Whether a SIGTERM came that could not be raised yet."""
+_asked: type[BaseException] | None = None
+"""What came and could not be raised yet."""
 _more: list[str] = []
 """Words that the command needs beside its own, to go on."""
 
@@ -25,44 +29,59 @@ def main() -> None:
     """Run the command line."""
     try:
         try:
-            answer_sigterm()
+            answer_signals()
             from sr_datasets.cli.main import main as run
 
-            if _is_asked:  # a short command would be over before the alarm
-                raise EndedError
+            if _asked:  # a short command would be over before the alarm
+                raise _asked
             run()
         finally:
             _answer_no_more()  # the interpreter's own end has no place for an exception
     except EndedError:
         end()
+    except KeyboardInterrupt:
+        say_how_to_go_on()
+        sys.exit(130)
 
 
-def answer_sigterm() -> None:
-    """Let SIGTERM raise ``EndedError`` where the program is, until it arrives; a second one ends it at once."""
+def answer_signals() -> None:
+    """Let SIGTERM raise ``EndedError``, and Ctrl-C ``KeyboardInterrupt``, where the program is, until it arrives.
+
+    A second SIGTERM ends it at once, a second Ctrl-C raises at once.
+    """
+    signal.signal(signal.SIGTERM, _raising(EndedError, signal.SIGTERM, signal.SIG_DFL))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background jobs ignore it
+        # Programs that start others pass a Ctrl-C on to those who have it already: a second one must not end it unsaid.
+        again = signal.default_int_handler
+        signal.signal(signal.SIGINT, _raising(KeyboardInterrupt, signal.SIGINT, again))
+
+
+def _raising(error: type[BaseException], number: signal.Signals, then: Handler) -> Handler:
+    """Return what raises an error until it arrives; afterwards the signal is answered by ``then``."""
     waits = 0
 
-    def _end(number: int, frame: FrameType | None) -> None:
-        global _is_asked
+    def _raise(_: int, frame: FrameType | None) -> None:
+        global _asked
         nonlocal waits
-        # Libraries may swallow it, also where it has arrived already, and whoever sent SIGTERM sends it once.
-        signal.signal(signal.SIGALRM, _end)
+        # Libraries may swallow it, also where it has arrived already, and who sent the signal sends it once.
+        signal.signal(signal.SIGALRM, _raise)
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
-        if _has_arrived(sys.exception()):
+        if _has_arrived(error, sys.exception()):
             return
         waits += 1
-        _is_asked = True
+        _asked = error
         if waits < _MOST_WAITS and _would_be_lost(frame):
             return
         # Who asks again does not wait for what is being put away.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        raise EndedError
+        signal.signal(number, then)
+        raise error
 
-    signal.signal(signal.SIGTERM, _end)
+    return _raise
 
 
-def _has_arrived(error: BaseException | None) -> bool:
+def _has_arrived(wanted: type[BaseException], error: BaseException | None) -> bool:
     """Return whether the program is putting away what was under way."""
-    while error is not None and not isinstance(error, EndedError):
+    while error is not None and not isinstance(error, wanted):
         error = error.__context__
     return error is not None
 
@@ -70,7 +89,8 @@ def _has_arrived(error: BaseException | None) -> bool:
 def _would_be_lost(frame: FrameType | None) -> bool:
     """Return whether the program is where an exception is swallowed, or becomes another one."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith(_BELOW) or frame.f_code.co_name == "__del__":
+        file = frame.f_code.co_filename
+        if file.startswith(_BELOW) or _SCHEMAS in file or frame.f_code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False
@@ -79,6 +99,8 @@ def _would_be_lost(frame: FrameType | None) -> bool:
 def _answer_no_more() -> None:
     # In this order, since what comes first may start the next two again.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     signal.setitimer(signal.ITIMER_REAL, 0)
 
