@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from pyarrow import fs
 
 KEYS = {
@@ -64,7 +65,10 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
-        yield ObjectStore(server.get_host_and_port()[1])
+        port = server.get_host_and_port()[1]
+        # All servers of a process share their objects: those of an earlier test go.
+        requests.post(f"http://127.0.0.1:{port}/moto-api/reset", timeout=60).raise_for_status()
+        yield ObjectStore(port)
     finally:
         server.stop()
 
