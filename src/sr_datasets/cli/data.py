@@ -54,7 +54,10 @@ def _bytes_per_second(text: str) -> float:
 
 
 JobsOption = Annotated[
-    int, typer.Option("--jobs", min=1, metavar="N", help="Files at a time; of one host at most 4, of YouTube one.")
+    int,
+    typer.Option(
+        "--jobs", min=1, metavar="N", help="Files at a time; of one host at most 4, of YouTube one."
+    ),
 ]
 RateOption = Annotated[
     float | None,
