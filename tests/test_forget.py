@@ -2,12 +2,15 @@
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +242,63 @@ def test_a_disk_too_full_for_the_list_of_what_stays_gets_room_from_what_goes(
 
     assert store.find("made", "clip0") is None
     assert not (store.root / "forgetting.json").exists()
+    assert verify_store(store, full=True) == []
+
+
+@pytest.fixture
+def full_disk(store: Store) -> Iterator[Store]:
+    """Give a copy of the store on a disk of its own, on which nothing is free."""
+    if os.geteuid():
+        pytest.skip("mounting takes root")
+    with tempfile.TemporaryDirectory(prefix="forget-") as text:
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", text], capture_output=True, check=False)  # fmt: skip
+        if made.returncode:
+            pytest.skip(f"a tmpfs cannot be mounted here: {made.stderr.decode().strip()}")
+        root = Path(text) / "store"
+        shutil.copytree(store.root, root)
+        with suppress(OSError), (Path(text) / "fill").open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        assert shutil.disk_usage(text).free == 0
+        yield Store(root)
+        subprocess.run(["umount", "--lazy", text], check=True)
+
+
+def test_clips_are_forgotten_on_a_disk_with_nothing_free(full_disk: Store):
+    report = forget(full_disk, ["made/clip0", "made/clip1"])
+
+    assert report.clips == ("made/clip0", "made/clip1")
+    assert len(report.files) == 2
+    assert not any(file.path.exists() for file in report.files)
+    assert [record.clip for record in Store(full_disk.root).records()] == ["clip2", "clip3", "clip4"]
+    assert verify_store(full_disk, full=True) == []
+    assert not (full_disk.root / "forgetting.json").exists()
+
+
+@pytest.mark.parametrize("stays_full", [True, False])
+def test_what_makes_room_for_the_plan_is_found_again_by_the_same_call(
+    store: Store, built: Path, monkeypatch: pytest.MonkeyPatch, *, stays_full: bool
+):
+    clips = [f"made/{clip}" for clip in in_train_with_another(built)]
+    tried = []
+
+    def no_room(work: _Work) -> None:
+        tried.append(work)
+        if len(tried) == 2 and not stays_full:
+            raise KeyboardInterrupt  # as a kill ends it
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_Work, "_write_journal", no_room)
+    with pytest.raises((StoreError, KeyboardInterrupt)) as said:
+        forget(store, clips)
+    monkeypatch.undo()
+    assert not stays_full or "although the files of 2 clips were deleted to make room" in str(said.value)
+    assert not (store.root / "forgetting.json").exists()
+    assert len(verify_store(store)) == len(tried) - 1
+    report = forget(Store(store.root), clips)
+
+    assert report.sets[0].rows_deleted == 24
+    assert not {f"made/{record.clip}" for record in store.records()} & set(clips)
     assert verify_store(store, full=True) == []
 
 

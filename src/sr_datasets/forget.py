@@ -7,8 +7,8 @@ of recipes. What stays: rows of other clips, bit for bit, with the same digests 
 content digest that a build of the remaining list has.
 
 Nothing of it can be left half done. What is to go is written to ``ROOT/forgetting.json`` first; then the records go,
-so that no build takes the clips any more; then files, then rows. Only where the disk is too full to write the records that
-stay, files go before them. A set is no set from its first change to its last
+so that no build takes the clips any more; then files, then rows. Only where the disk is too full to write these, files go
+before them: until ``forgetting.json`` is there, the records still name the clips, and the same call finds them again. A set is no set from its first change to its last
 (``sr-data.json`` is put aside), and shards are replaced whole. After a crash, or where a set could not be changed, the
 next call ends the work. Files are deleted, not overwritten: what disks and backups keep of them is out of reach.
 
@@ -313,7 +313,7 @@ def forget(
         try:
             store.drop(*work.names)
         except SrDataError as error:
-            if getattr(error.__cause__, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+            if not _is_full(error.__cause__):
                 raise
             work.delete_files(recorded=True)  # the room that writing the list of records takes
             store.drop(*work.names)
@@ -373,6 +373,10 @@ def _forget_on_ledgers(store: Store, names: Sequence[_Name]) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _is_there(path: Path) -> bool:
@@ -477,7 +481,29 @@ class _Work:
         return paths
 
     def write_journal(self) -> None:
-        """Write down what is to go, before anything goes."""
+        """Write down what is to go, before anything goes.
+
+        Where the disk is so full that not even this can be written, files of clips go first, one clip's after the other's,
+        until it can: their records are there, so that the same call finds them again.
+        """
+        recorded = [name for name in self.names if name in self.records]
+        for tried in range(len(recorded) + 1):
+            try:
+                self._write_journal()
+            except OSError as error:
+                if not _is_full(error) or not recorded:
+                    raise
+                if tried == len(recorded):
+                    raise StoreError(
+                        f"{self.store.root / JOURNAL_NAME} cannot be written ({error.strerror}), although the files of "
+                        f"{_count(tried, 'clip')} were deleted to make room. Their records are there still, and so are their "
+                        "rows in sets. Make more room, then run the same command again."
+                    ) from error
+                self._delete_own(recorded[tried], recorded=True)
+            else:
+                return
+
+    def _write_journal(self) -> None:
         journal = _Journal(
             clips=self.texts,
             paths=tuple(path.relative_to(self.store.root).as_posix() for path in self.paths),
@@ -492,12 +518,8 @@ class _Work:
         Args:
             recorded: Also of clips whose records are there still.
         """
-        for name, paths in self.own.items():
-            with self.store.lock(*name):
-                record = self.store.find(*name)
-                if record is None or (recorded and record == self.records.get(name)):
-                    for path in paths:
-                        remove_inside(path, self.store.root)
+        for name in self.own:
+            self._delete_own(name, recorded=recorded)
         for path in self.others:
             with ExitStack() as held:
                 # Between the name of a file and its record, what brings it holds this lock.
@@ -511,6 +533,13 @@ class _Work:
             for folder in (self.store.incoming(source), self.store.root / source):
                 with suppress(OSError):  # others still have files there
                     folder.rmdir()
+
+    def _delete_own(self, name: _Name, *, recorded: bool) -> None:
+        with self.store.lock(*name):
+            record = self.store.find(*name)
+            if record is None or (recorded and record == self.records.get(name)):
+                for path in self.own[name]:
+                    remove_inside(path, self.store.root)
 
     def _ids_at(self, path: Path) -> list[str]:
         """Return the ids that the clip of a path may have, of those that any command was at work on."""
@@ -531,7 +560,8 @@ class _Work:
     def came(self) -> tuple[str, ...]:
         """Return what is there of these clips, and of sources that go whole: it came meanwhile."""
         records = {(record.source, record.clip): record for record in self.store.records()}
-        clips = [name for name in records if name in self.names or name[0] in self.whole]
+        named = set(self.names)
+        clips = [name for name in records if name in named or name[0] in self.whole]
         recorded = {self.store.path_of(record) for record in records.values()}
         paths = [path for path in self.paths if _is_there(path) and path not in recorded]
         return (*(f"{source}/{clip}" for source, clip in sorted(clips)), *map(str, paths))
