@@ -19,7 +19,7 @@ import pytest
 from made import RECIPE, made_store, put_clip, recipe_of
 from test_build import hashes
 
-from sr_datasets.build import build_pairs
+from sr_datasets.build import Part, build_pairs, build_part
 from sr_datasets.engine import RayCluster, run_tasks
 from sr_datasets.errors import BuildError, DecodeError, MissingExtraError
 
@@ -132,6 +132,49 @@ def refused(address: str) -> str:
 )
 def test_an_address_where_nobody_answers_is_told_at_once(address: str, words: str):
     assert re.search(words, refused(address))
+
+
+@pytest.mark.usefixtures("no_ray_behind")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "127.0.0.1", "LOCAL", "127.0.0.1:6379 ", " 127.0.0.1:6379", "a..b:6379", f"{'a' * 64}.de:6379", "-a:6379",
+        "host:6379/x", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:999999999999999999999", "127.0.0.1:", ":6379",
+        "ray://", "http://127.0.0.1:6379", "[::1:6379", "127.0.0.1:\uff16379",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_told_with_the_form_that_it_has(address: str):
+    assert refused(address).startswith(
+        f"--ray-address '{address}' is no address of a Ray cluster: write HOST:PORT"
+    )
+
+
+@pytest.mark.usefixtures("no_ray_behind")
+@pytest.mark.parametrize("address", ["localhost:1", "[::1]:1", "my_host-2.example.:1", "ray://localhost:1"])
+def test_addresses_of_all_forms_are_looked_at(address: str, monkeypatch: pytest.MonkeyPatch):
+    def connect(place: tuple[str, int], **_: Any) -> None:
+        asked.append(place)
+        raise ConnectionRefusedError("refused")
+
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr("socket.create_connection", connect)
+    assert "refused" in refused(address)
+    assert asked == [(address.removeprefix("ray://").rpartition(":")[0].strip("[]"), 1)]
+
+
+@pytest.mark.usefixtures("no_ray_behind")
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_leaves_nothing_behind_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+):
+    store, recipe = made_store(tmp_path, monkeypatch), recipe_of(tmp_path)
+    with pytest.raises(BuildError, match="no Ray cluster"):
+        build_pairs(recipe, out_dir=tmp_path / "out", store=store, workers=RayCluster(address))
+    with pytest.raises(BuildError, match="no Ray cluster"):
+        build_part(
+            recipe, part=Part(1, 2), out_dir=tmp_path / "out", store=store, workers=RayCluster(address)
+        )
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("no_ray_behind")

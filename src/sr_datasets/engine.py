@@ -2,12 +2,13 @@
 
 import multiprocessing
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -81,6 +82,18 @@ def run_tasks(
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def reached(workers: Workers) -> Iterator[None]:
+    """Make sure that whoever is to run tasks is there, before anything is written for them; and stay connected.
+
+    Raises:
+        BuildError: The cluster cannot be reached.
+        MissingExtraError: Ray is not installed.
+    """
+    with _ray(workers) if isinstance(workers, RayCluster) else nullcontext():
+        yield
 
 
 def _ended(running: dict[Future[_Result], _Task]) -> Iterator[tuple[_Task, _Result]]:
@@ -165,11 +178,17 @@ def _require_answer(address: str) -> None:
         raise BuildError(
             "--ray-address local would start a Ray of its own, for this build alone: take --workers instead, or name a cluster."
         )
-    host, colon, port = address.removeprefix(_CLIENT).rpartition(":")
-    if not (colon and port.isdecimal()) or "/" in host:
+    if address == "auto":
         return
+    form = _ADDRESS.fullmatch(address)
+    if form is None or not 0 < int(form["port"]) < 1 << 16:
+        raise BuildError(
+            f"--ray-address '{address}' is no address of a Ray cluster: write HOST:PORT, such as 10.0.0.1:6379, or "
+            "ray://HOST:10001 for Ray's client; or leave it out, and Ray looks for one."
+        )
+    host = form["host"].strip("[]")
     try:
-        with socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS) as connection:
+        with socket.create_connection((host, int(form["port"])), timeout=_ANSWER_SECONDS) as connection:
             if os.environ.get("RAY_USE_TLS", "0") == "0":
                 connection.sendall(_HTTP2)
                 if connection.recv(9)[3:4] != _HTTP2_SETTINGS:
@@ -181,6 +200,11 @@ def _require_answer(address: str) -> None:
 
 
 _ANSWER_SECONDS = 10.0
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_ADDRESS = re.compile(
+    rf"(ray://)?(?P<host>{_LABEL}(\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{{1,5}})"
+)
+"""Names of hosts as RFC 1123 has them, and underscores, which local networks use."""
 _CLIENT = "ray://"
 """Begins addresses at which a head takes work from outside of its cluster."""
 _HTTP2_SETTINGS = b"\4"

@@ -55,7 +55,7 @@ from sr_datasets.built import (
     register_remote_set,
     register_set,
 )
-from sr_datasets.engine import Workers, run_tasks
+from sr_datasets.engine import Workers, reached, run_tasks
 from sr_datasets.errors import BuildError, StoreError
 from sr_datasets.files import disk_errors
 from sr_datasets.progress import Progress, Silent
@@ -160,7 +160,11 @@ def build_pairs(
     tasks = plan_shards(
         recipe, pairs, out_dir=folder.absolute(), store=store, on_error=on_error, clip_seconds=clip_seconds
     )
-    with disk_errors(f"building into {folder}", folder), own_folder(recipe, pairs, tasks, folder) as done:
+    with (
+        disk_errors(f"building into {folder}", folder),
+        reached(workers),
+        own_folder(recipe, pairs, tasks, folder) as done,
+    ):
         _register(recipe, pairs, folder, store)
         if done is None:
             report = _make_set(recipe, chosen, pairs, tasks, folder, workers, progress, start)
@@ -264,7 +268,7 @@ def build_part(
     def begin() -> None:
         _register(recipe, pairs, folder or place, store)
 
-    with disk_errors(f"building into {place}", folder or Path(tempfile.gettempdir())):
+    with disk_errors(f"building into {place}", folder or Path(tempfile.gettempdir())), reached(workers):
         report = run_part(work, begin=begin, workers=workers, progress=progress)
     if report.built is not None:
         _lock_list(recipe, pairs, store, progress)
