@@ -1,6 +1,7 @@
 """The floors of docs/architecture.md: a module imports from its own floor's left or from below."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,15 @@ def test_every_room_stands_in_the_architecture_page():
         if f"`{room}" not in page and f"{room}" not in page
     ]
     assert not missing
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_parquet_files_are_given_to_arrow_open(path: Path):
+    # Arrow takes a path such as run:1/data for an address, so what pq gets first is an open file (a table when it writes).
+    for call in ast.walk(ast.parse(path.read_text())):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("pq."):
+            given = ast.unparse(call.args[ast.unparse(call.func) == "pq.write_table"])
+            opened = re.fullmatch(
+                r"file|sink|source|alone|pa\.OSFile\(.*\) if source is None else source", given
+            )
+            assert opened, f"{path}: {ast.unparse(call)}"

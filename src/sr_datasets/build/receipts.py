@@ -7,6 +7,7 @@ without one are verified, or made again.
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -139,7 +140,8 @@ def read_receipts(
         try:
             if place.local is None:
                 path.write_bytes(place.read(_receipt(task.name)))
-            said = json.loads(pq.read_schema(path).metadata[_KEY])
+            with pa.OSFile(os.fsencode(path)) as source:
+                said = json.loads(pq.read_schema(source).metadata[_KEY])
             result = ShardResult(
                 ShardSummary(**said["summary"]),
                 tuple(SkippedInput(**clip) for clip in said["skipped"]),
@@ -169,7 +171,8 @@ def tables_of(tasks: Sequence[ShardTask], place: Place, folder: Path) -> Iterato
     """
     for name in sorted(task.name for task in tasks):
         try:
-            table = pq.read_table(_path(name, place, folder), use_threads=False)
+            with pa.OSFile(os.fsencode(_path(name, place, folder))) as source:
+                table = pq.read_table(source, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise ShardError(
                 f"the receipt of {name} cannot be read any more: {error}. Run the same command again."

@@ -5,6 +5,7 @@ have none: there, a shard is written again from what it still says, and the firs
 """
 
 import hashlib
+import os
 import struct
 import tempfile
 import zlib
@@ -58,6 +59,12 @@ class Chunk:
         return f"row group {self.group} ({rows or self.rows()}), column {self.column}"
 
 
+def _metadata_of(path: Path) -> pq.FileMetaData:
+    # A name such as run:1/data would be an address to Arrow: nowhere is it given a bare path.
+    with pa.OSFile(os.fsencode(path)) as source:
+        return pq.read_metadata(source)
+
+
 def chunks_of(metadata: pq.FileMetaData) -> Iterator[Chunk]:
     """Yield the column chunks of a file in the order in which a writer puts them."""
     first = 0
@@ -96,7 +103,7 @@ def check_container(path: Path, sha256: str | None = None) -> list[str]:
         return [*problems, f"{path}: its footer claims {footer_bytes} bytes of {len(view)}"]
     try:
         check_footer_of(path)
-        metadata = pq.read_metadata(path)
+        metadata = _metadata_of(path)
         chunks = list(chunks_of(metadata))
     except (
         FooterError,
@@ -251,7 +258,7 @@ def region_of(path: Path, at: int) -> str:
         return "the footer's length, or the magic behind it"
     if at >= footer_at:
         return "the footer"
-    for chunk in chunks_of(pq.read_metadata(path)):
+    for chunk in chunks_of(_metadata_of(path)):
         if chunk.start <= at < chunk.end:
             pages = iter_pages(view, chunk.start, chunk.end)
             page = next(page for page in pages if page.header_at <= at < page.end)

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -193,7 +194,8 @@ def _reading(
         repeated.append("shard")
     try:
         if not LATER_COLUMNS.keys().isdisjoint(repeated):
-            there = set(pq.read_schema(path).names)
+            with pa.OSFile(os.fsencode(path)) as source:
+                there = set(pq.read_schema(source).names)
             repeated = [name for name in repeated if name in there]
         read = {*columns, *repeated, *also}.union(*(LATER_COLUMNS.get(name, ()) for name in columns))
         with small_parquet(path, read, read_dictionary=repeated) as file:

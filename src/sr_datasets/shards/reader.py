@@ -151,7 +151,7 @@ class FileMap:
             ShardError: The file is missing or empty.
         """
         try:
-            with pa.memory_map(str(path)) as file:
+            with pa.memory_map(os.fsencode(path)) as file:
                 size = file.size()
                 # Arrow keeps the map while a slice of it lives, and closes the descriptor with the file.
                 # The slice is one byte, since Arrow asks the system to read ahead what is sliced.
@@ -203,7 +203,7 @@ class ShardReader:
     def close(self) -> None:
         """Give back the file and the map; the next use opens them again."""
         if self._file is not None and self._pid == os.getpid():
-            self._file.close()
+            self._file.close(force=True)
         self._reset()
 
     @property
@@ -600,7 +600,8 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
     try:
         check_footer_of(path, source)
         file = pq.ParquetFile(
-            path if source is None else source,
+            # Never a bare path: Arrow takes one that begins as run:1/ for an address.
+            pa.OSFile(os.fsencode(path)) if source is None else source,
             page_checksum_verification=True,
             pre_buffer=False,  # which would start threads that a fork of this process lacks
         )
@@ -617,20 +618,20 @@ def open_parquet(path: Path, source: BinaryIO | None = None) -> pq.ParquetFile:
         errors="replace"
     )
     if not version.isdecimal() or int(version) > FORMAT_VERSION:
-        file.close()
+        file.close(force=True)
         raise ShardError(
             f"{path} has shard format {version}; this sr-datasets reads up to {FORMAT_VERSION}. "
             "Install a newer sr-datasets."
         )
     needed = (*SHAPE_COLUMNS, *PIXEL_COLUMNS)
     if missing := [name for name in needed if name not in file.schema_arrow.names]:
-        file.close()
+        file.close(force=True)
         raise ShardError(
             f"{path} is a Parquet file but not a shard: it lacks the columns {', '.join(missing)}. "
             "docs/shards.md lists what a shard needs."
         )
     if unlike := unlike_schema(file.schema_arrow):
-        file.close()
+        file.close(force=True)
         raise ShardError(
             f"{path} is a Parquet file but not a shard: {unlike}. docs/shards.md lists what a shard needs."
         )
@@ -655,8 +656,11 @@ def small_parquet(
     """
     try:
         check_footer_of(path)
-        # Without pre-buffering no thread is started, which a fork of this process would lack.
-        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False, **options) as file:
+        with (
+            pa.OSFile(os.fsencode(path)) as source,
+            # Without pre-buffering no thread is started, which a fork of this process would lack.
+            pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False, **options) as file,
+        ):
             check_file(file, FileMap(path).view, columns)
             yield file
     except (FooterError, GrowthError) as error:

@@ -492,7 +492,7 @@ class RemoteShard(ShardReader):
         ends = [*starts[1:], _end_of(file.metadata.row_group(file.num_row_groups - 1))] if starts else []
         digests = json.loads((file.metadata.metadata or {}).get(b"sr-datasets.group_digests", b"[]"))
         if len(digests) != file.num_row_groups or shard_digest(digests) != self.info.content_digest:
-            file.close()
+            file.close(force=True)
             raise ShardError(f"{self.path}: its footer is not that of the shard in {SET_NAME}. {_CHANGED}")
         if fresh:
             self.owner.cache.put(f"{self.info.sha256}-tail", tail)

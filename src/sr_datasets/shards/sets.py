@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -238,14 +239,17 @@ def write_index_file(path: Path, set_dir: Path, shards: Sequence[ShardInfo]) -> 
 
 def write_index_tables(path: Path, tables: Iterator[pa.Table]) -> None:
     """Write the lines of an index, a table for each shard, shards by name (``index_tables``)."""
-    with pq.ParquetWriter(
-        path,
-        INDEX_SCHEMA,
-        compression="zstd",
-        write_page_index=True,
-        write_page_checksum=True,
-        store_schema=True,
-    ) as file:
+    with (
+        pa.OSFile(os.fsencode(path), "wb") as sink,
+        pq.ParquetWriter(
+            sink,
+            INDEX_SCHEMA,
+            compression="zstd",
+            write_page_index=True,
+            write_page_checksum=True,
+            store_schema=True,
+        ) as file,
+    ):
         for table in _in_groups(tables, _INDEX_ROWS_PER_GROUP):
             file.write_table(table, row_group_size=_INDEX_ROWS_PER_GROUP)
 

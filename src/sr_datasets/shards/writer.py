@@ -1,6 +1,7 @@
 """Writes one shard: rows in, a Parquet file whose pixel columns can be memory-mapped out."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -148,7 +149,8 @@ class ShardWriter:
 
     def _open(self, partial: Path, schema: pa.Schema) -> pq.ParquetWriter:
         self._schema = schema
-        self._file = pq.ParquetWriter(partial, schema, **writer_options(self._storage))
+        sink = self._stack.enter_context(pa.OSFile(os.fsencode(partial), "wb"))  # which has no buffer
+        self._file = pq.ParquetWriter(sink, schema, **writer_options(self._storage))
         return self._file
 
     def __exit__(
