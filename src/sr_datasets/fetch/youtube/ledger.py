@@ -5,6 +5,7 @@ again, and where the attribution of what was taken stands.
 """
 
 import datetime
+import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -219,8 +220,9 @@ class _Table(Journaled[Entry]):
             FetchError: It is damaged, or of another version.
         """
         try:
-            with self.path.open("rb") as file:
-                table = pq.read_table(file)
+            with pa.OSFile(os.fsencode(self.path)) as file:
+                # A thread of Arrow's that is not done with a file of Python's when the interpreter ends would abort it.
+                table = pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
             if unlike := _unlike_schema(table):
                 raise TypeError(unlike)
             pieces = table.to_batches(max_chunksize=_AT_ONCE)
