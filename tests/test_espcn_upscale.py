@@ -362,3 +362,11 @@ def test_the_report_says_that_sound_was_left_out(tmp_path: Path):
 
     assert "Sound was left out" in report.to_text()
     assert f"-i {tmp_path / 'out.mkv'} -i {tmp_path / 'in.mkv'} -map 0:v -map 1:a -c copy" in report.to_text()
+
+
+@pytest.mark.parametrize("name", ["run:1.mkv", "run:1.mp4", "run:1/out.mkv"])
+def test_names_with_a_colon_are_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    formula_clip(tmp_path / "x:1.mkv", width=16, height=12, num_frames=2)
+    upscale("x:1.mkv", name, drawn(2))
+    assert len(frames_of(Path(name))) == 2

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, TypeVar
 
 from sr_datasets.errors import DecodeError
@@ -344,6 +345,12 @@ def _notes(
         )
     if stream.has_audio:
         notes.append(
-            f"Sound was left out. To add it: ffmpeg -i {out} -i {source} -map 0:v -map 1:a -c copy WITH_SOUND{suffix}"
+            f"Sound was left out. To add it: ffmpeg -i {_for_ffmpeg(out)} -i {_for_ffmpeg(source)} -map 0:v -map 1:a "
+            f"-c copy WITH_SOUND{suffix}"
         )
     return tuple(notes)
+
+
+def _for_ffmpeg(path: str) -> str:
+    """Return a file's name as ffmpeg takes it in a shell: what stands before a colon would be a protocol."""
+    return quote(f"file:{path}" if ":" in path else path)

@@ -213,7 +213,7 @@ class _EncodedWriter(ClipWriter):
         if info.color.siting != "none":
             options["chroma_sample_location"] = info.color.siting
         # Atoms in front of the samples would need a second pass over the file, and need no seeking back here.
-        self._container = av.open(str(path), "w", format=container)
+        self._container = av.open(f"file:{path}", "w", format=container)  # run:1.mkv is no protocol
         try:
             stream = self._container.add_stream(
                 encoder, rate=info.frame_rate or Fraction(25), options=options
