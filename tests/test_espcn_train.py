@@ -16,9 +16,11 @@ import torch
 from patches import Pairs, write_set
 from patches import _row as patch_row
 from pictures import mod_cropped, read_planes
+from typer.testing import CliRunner
 
 import sr_datasets.espcn.data as data_module
 import sr_datasets.espcn.train as train_module
+from sr_datasets.cli.main import app
 from sr_datasets.color import luma_of_rgb
 from sr_datasets.dataset.order import SampleOrder
 from sr_datasets.degrade import degrade_frame
@@ -350,6 +352,43 @@ def test_a_folder_with_a_model_is_not_overwritten(tmp_path: Path, patches: Path)
         train(quick(), patches, out_dir=tmp_path / "model")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "best.safetensors", "config.json", "metrics.jsonl"])
+def test_a_file_of_the_users_own_is_named_and_stays(tmp_path: Path, patches: Path, name: str):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / name).write_bytes(b"my own work")
+
+    for resume in (False, True):
+        with pytest.raises(ModelError, match=rf"holds {name}.*another folder \(--out\)|no run to go on with"):
+            train(quick(), patches, out_dir=tmp_path / "model", resume=resume)
+
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    assert kept == {name: b"my own work"}
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_may_begin_anew(tmp_path: Path, patches: Path):
+    train(quick(), patches, out_dir=tmp_path / "model")
+    options = (tmp_path / "model" / "config.json").read_bytes()
+    for path in (tmp_path / "model").glob("*.safetensors"):
+        path.unlink()
+    with (tmp_path / "model" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4')
+
+    train(quick(steps=20), patches, out_dir=tmp_path / "model")
+
+    (tmp_path / "options").mkdir()
+    (tmp_path / "options" / "config.json").write_bytes(options)
+    with pytest.raises(ModelError, match=r"holds config\.json"):
+        train(quick(steps=20), patches, out_dir=tmp_path / "options")
+    train(quick(), patches, out_dir=tmp_path / "options")
+    assert (tmp_path / "options" / "config.json").read_bytes() == options
+
+
+def test_an_empty_name_of_a_folder_is_refused(patches: Path):
+    result = CliRunner().invoke(app, ["train", str(patches), "--out", ""])
+    assert result.exit_code == 2
+    assert "is empty: name a folder" in result.output
+
+
 def test_a_full_disk_between_state_and_model_leaves_a_run_that_resumes_to_the_same_bytes(
     tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -393,17 +432,20 @@ def test_a_full_disk_at_the_first_checkpoint_does_not_bar_the_way_to_a_new_run(
     train(quick(), patches, out_dir=tmp_path / "model")
 
 
-def test_a_folder_with_a_model_but_no_state_holds_no_run(tmp_path: Path, patches: Path):
+def test_a_folder_with_a_model_but_no_state_holds_no_run_and_is_not_written_over(
+    tmp_path: Path, patches: Path
+):
     train(quick(), patches, out_dir=tmp_path / "model")
     (tmp_path / "model" / "last.safetensors").unlink()
 
     with pytest.raises(
-        ModelError, match=r"no run to go on with.*cannot be trained further.*without --resume"
+        ModelError, match=r"no run to go on with.*cannot be trained further.*without --resume, into another"
     ):
         train(quick(), patches, out_dir=tmp_path / "model", resume=True)
-    train(quick(steps=40), patches, out_dir=tmp_path / "model")
+    with pytest.raises(ModelError, match=r"holds model\.safetensors and best"):
+        train(quick(steps=40), patches, out_dir=tmp_path / "model")
 
-    assert load_model(tmp_path / "model")[1].step == 40
+    assert load_model(tmp_path / "model")[1].step == 60
 
 
 def test_a_run_is_not_written_into_a_set(patches: Path):

@@ -25,10 +25,18 @@ def _print_options(value: bool) -> None:
         raise typer.Exit
 
 
+def _folder(text: str | Path) -> Path:
+    if not str(text).strip():
+        raise typer.BadParameter("is empty: name a folder for the model")
+    return Path(text)
+
+
 @app.command("train")
 def train_command(
     shards: Annotated[Path, typer.Argument(help="Folder that `sr-data build-pairs` wrote.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the model.")] = Path("model"),
+    out_dir: Annotated[
+        Path, typer.Option("--out", metavar="PATH", parser=_folder, help="Folder for the model.")
+    ] = Path("model"),
     preset: Annotated[
         str | None,
         typer.Option(

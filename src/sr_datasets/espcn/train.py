@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from sr_datasets.errors import ModelError
@@ -32,6 +33,7 @@ from sr_datasets.espcn.watch import (
     Clock,
     MetricsFile,
     TensorBoard,
+    is_of_runs,
     note_of,
     require_tensorboard,
 )
@@ -118,15 +120,15 @@ def train(
     Args:
         config: Every option; ``preset`` makes one.
         data_dir: Folder that ``sr-data build-pairs`` wrote.
-        out_dir: Folder for the model; made if missing.
+        out_dir: Folder for the model; made if missing, refused if it holds what this run would write over.
         resume: Go on with the run that the folder holds.
         workers: Processes that read patches, when they do not fit in memory.
         tensorboard: Write curves and sample pictures for TensorBoard, below the folder.
         progress: Where to report, silent by default.
 
     Raises:
-        ModelError: The shards do not fit the network, the folder holds a run already or, to resume, none or one of
-            other options or shards, or the loss is no longer a number.
+        ModelError: The shards do not fit the network, the folder holds a run or a model already or, to resume, none or
+            one of other options or shards, or the loss is no longer a number.
         ShardError: The set is damaged, or lacks the split.
         MissingExtraError: TensorBoard is asked for, and not installed.
 
@@ -143,7 +145,7 @@ def train(
         step = Step(run.model, config, ranks.device)
 
         opened.enter_context(disk_errors("writing the model", out_dir))
-        ranks.first_does(lambda: opened.enter_context(_own_folder(out_dir, resume=resume)))
+        ranks.first_does(lambda: opened.enter_context(_own_folder(out_dir, config, resume=resume)))
         opened.enter_context(_memory_errors(config))
         opened.enter_context(_deterministic(config, ranks))
         if resume:
@@ -152,7 +154,7 @@ def train(
         progress.log(_describe(config, run.model, data, ranks))
         watchers: list[MetricsFile | TensorBoard] = []
         if ranks.is_first:
-            write_atomic(out_dir / CONFIG_NAME, (config.model_dump_json(indent=1) + "\n").encode())
+            write_atomic(out_dir / CONFIG_NAME, _config_text(config))
             watchers.append(opened.enter_context(MetricsFile(out_dir / METRICS_NAME, last_step=run.step)))
         pictures = None
         if tensorboard and ranks.is_first:
@@ -241,12 +243,15 @@ def resumed_config(out_dir: Path, **overrides: Any) -> TrainConfig:
 def _require_run(out_dir: Path) -> None:
     if (out_dir / STATE_NAME).exists():
         return
-    has_model = (
-        " The model that it holds cannot be trained further." if (out_dir / MODEL_NAME).exists() else ""
-    )
+    has_model, elsewhere = "", ""
+    if (out_dir / MODEL_NAME).exists():
+        has_model, elsewhere = (
+            " The model that it holds cannot be trained further.",
+            ", into another folder (--out)",
+        )
     raise ModelError(
         f"{out_dir} holds no run to go on with ({STATE_NAME} is missing).{has_model} Train anew: the same command "
-        "without --resume."
+        f"without --resume{elsewhere}."
     )
 
 
@@ -270,11 +275,11 @@ def _require_part(config: TrainConfig, ranks: Ranks) -> None:
 
 
 @contextlib.contextmanager
-def _own_folder(out_dir: Path, *, resume: bool) -> Iterator[None]:
-    """Hold the folder for this run alone. A folder without a training state holds no run: a new one may begin there.
+def _own_folder(out_dir: Path, config: TrainConfig, *, resume: bool) -> Iterator[None]:
+    """Hold the folder for this run alone. Where a run ended before its first checkpoint, a new one may begin.
 
     Raises:
-        ModelError: Another run is writing into it; it holds a run already or, to resume, none.
+        ModelError: Another run is writing into it; it holds a run or a model already or, to resume, no run.
         ShardError: It lies in a set.
     """
     if resume:
@@ -292,9 +297,38 @@ def _own_folder(out_dir: Path, *, resume: bool) -> Iterator[None]:
             raise ModelError(
                 f"{out_dir} holds a run already ({STATE_NAME}). Go on with it (--resume), or choose another folder."
             )
-        if not resume:
-            (out_dir / BEST_NAME).unlink(missing_ok=True)  # of a run that left no state
+        if not resume and (there := _in_the_way(out_dir, config)):
+            raise ModelError(
+                f"{out_dir} holds {' and '.join(there)}, which this run would write over. Nothing was changed there: choose "
+                "another folder (--out), or move what is there away."
+            )
         yield
+
+
+def _in_the_way(out_dir: Path, config: TrainConfig) -> list[str]:
+    """Return which files a new run would write over; those of a run that ended before its first checkpoint may go."""
+    models = [name for name in (MODEL_NAME, BEST_NAME) if (out_dir / name).exists()]
+    said = _bytes_of(out_dir / CONFIG_NAME)
+    began = not models and _is_config(said) and is_of_runs(out_dir / METRICS_NAME)
+    notes = [] if said == _config_text(config) or began else [CONFIG_NAME]
+    notes += [] if began else [METRICS_NAME]
+    return models + [name for name in notes if (out_dir / name).exists()]
+
+
+def _bytes_of(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _is_config(text: bytes) -> bool:
+    """Return whether a run wrote this of its options: a hand leaves other bytes."""
+    try:
+        return _config_text(TrainConfig.model_validate_json(text)) == text
+    except ValidationError:
+        return False
+
+
+def _config_text(config: TrainConfig) -> bytes:
+    return (config.model_dump_json(indent=1) + "\n").encode()
 
 
 def _save(run: Run, out_dir: Path, facts: Any) -> None:

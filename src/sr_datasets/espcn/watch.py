@@ -146,6 +146,14 @@ def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
 
 
+def is_of_runs(path: Path) -> bool:
+    """Return whether all whole lines of a file are such as runs write."""
+    if not path.is_file():
+        return False
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    return all(math.isfinite(_step_of(line)) and '"loss": ' in line for line in lines)
+
+
 def _step_of(line: str) -> float:
     """Return the step of a line, infinite when it is not whole."""
     try:
