@@ -6,7 +6,10 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -614,3 +617,79 @@ def test_a_store_that_does_not_answer_is_told_with_its_endpoint_and_what_to_look
         with pytest.raises(RemoteError, match=said):
             known.size_of("a")
         assert len(asked) == 6  # it was there, and may come back
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_answered_while_a_place_does_not_answer(number: signal.Signals, code: int):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"s3://bucket/set?endpoint_override=http://127.0.0.1:{silent.getsockname()[1]}&scheme=http"
+        program = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            f"sys.argv = ['sr-data', 'inspect', {address!r}]; from sr_datasets.cli.start import main; main()"
+        )
+        keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        with subprocess.Popen(
+            [sys.executable, "-c", program], env=os.environ | keys, stderr=subprocess.PIPE, text=True
+        ) as command:
+            connection, _ = silent.accept()
+            with connection:
+                command.send_signal(number)
+                _, said = command.communicate(timeout=300)  # nothing comes from there, however long it waits
+    assert command.returncode == code
+    assert said.count("sr-data: interrupted.") == 1
+    assert "Traceback" not in said
+
+
+def test_what_waits_at_a_place_is_known_until_it_ends():
+    begun, over = threading.Event(), threading.Event()
+
+    def interrupted() -> None:
+        begun.set()
+        over.wait()
+
+    def act() -> None:
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    class LeftError(Exception):
+        pass
+
+    def leave(*_: object) -> None:
+        raise LeftError
+
+    before = signal.signal(signal.SIGUSR1, leave)
+    try:
+        killer = threading.Thread(target=act)
+        killer.start()
+        with pytest.raises(LeftError):
+            remotes.retried(interrupted)
+        killer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert remotes.is_waiting()
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name == "sr-data remote":
+            thread.join()
+    assert not remotes.is_waiting()
+
+
+@pytest.mark.parametrize("scheme", ["gs", "gcs"])
+def test_google_storage_that_does_not_answer_is_told_in_seconds(scheme: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sr_datasets.remotes._GOOGLE_SECONDS", 1)
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+    place = Place(f"{scheme}://anonymous@bucket/set?endpoint_override=127.0.0.1:{free}&scheme=http")
+    with pytest.raises(
+        RemoteError, match=r"set/a cannot be looked at: Google's storage does not answer \(.+\)"
+    ):
+        place.size_of("a")
+
+
+def test_the_limit_of_google_storage_is_that_of_the_address_where_it_has_one():
+    assert remotes._with_limit("gs://bucket/set").endswith("set?retry_limit_seconds=8")
+    assert remotes._with_limit("gs://bucket/set?scheme=http").endswith("scheme=http&retry_limit_seconds=8")
+    for address in ("gs://bucket/set?retry_limit_seconds=60", "s3://bucket/set", "/data/set"):
+        assert remotes._with_limit(address) == address

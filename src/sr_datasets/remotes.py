@@ -11,10 +11,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -35,9 +36,19 @@ _REFUSED = re.compile(
     r"|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION|EXPIRED_TOKEN|ExpiredToken|HTTP status 40[13]"
     r"|Forbidden|Unauthorized"
 )
-_NO_CONNECTION = re.compile(r"NETWORK_CONNECTION .*?(?:curlCode: \d+, (?P<why>[^;]+)|$)")
+_NO_CONNECTION = re.compile(
+    r"NETWORK_CONNECTION .*?(?:curlCode: \d+, (?P<why>[^;]+)|$)"
+    r"|google::cloud::Status\(UNAVAILABLE: Retry policy exhausted(?:.*?CURL error \[\d+\]=(?P<google>[^={}]+?)(?: error_info=|$))?"
+)
+_GOOGLE_SECONDS = 8
+"""So long Google's client tries by itself; it would for a quarter of an hour."""
 _PUBLIC_OPTIONS = ("endpoint_override", "region", "scheme")
-_WITH_BUCKETS = ("s3", "gs", "gcs")
+_GOOGLE = ("gs", "gcs")
+_WITH_BUCKETS = ("s3", *_GOOGLE)
+_HALF_ADDRESS = re.compile(r"(abfss?|az|file|ftp|gcs|gs|hdfs|hf|https?|s3|sftp):(?!//)/?", re.IGNORECASE)
+"""The beginning of an address that lacks slashes; another name with a colon, such as run:1, is a folder's."""
+_URI_SCHEMES = ("abfs", "abfss", "file", "gcs", "gs", "hdfs", "s3")
+"""Schemes that Arrow knows: it reads an address as a URI, in which blanks and letters beyond ASCII are escaped."""
 _NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket")
 
 
@@ -49,6 +60,42 @@ def is_address(text: str | os.PathLike[str]) -> bool:
         (True, False, False)
     """
     return isinstance(text, str) and _ADDRESS.match(text) is not None
+
+
+def check_place(text: str) -> None:
+    """Refuse what a person typed as a place and cannot mean: an empty name, an address with a mistake, memory.
+
+    Raises:
+        RemoteError: It is such; the message says what to write.
+    """
+    _check_utf8(text)
+    plain = text.strip()
+    if not plain:
+        raise RemoteError("The name of the place is empty. Name a folder, or an address: s3://bucket/set.")
+    if plain != text and is_address(plain):
+        raise RemoteError(f"'{text}' begins or ends with a blank, which no address does. Write {plain}")
+    if (found := _HALF_ADDRESS.match(plain)) is not None:
+        meant = f"{found[1]}://{'/' * (found[1] == 'file')}{plain[found.end() :]}"
+        raise RemoteError(
+            f"{plain} is no address: behind {found[1]}: come two slashes. Write {meant}, or ./{plain} for a folder of that name."
+        )
+    if plain.lower().startswith("memory://"):
+        raise RemoteError(
+            f"{plain} is the memory of this process, which ends with the command: name a place that stays."
+        )
+
+
+def _check_utf8(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RemoteError(not_utf8(text), final=True) from error
+
+
+def not_utf8(name: str) -> str:
+    """Return what to say of a name whose bytes are not UTF-8, such as one of Latin-1."""
+    shown = os.fsencode(name).decode(errors="backslashreplace")
+    return f"The name {shown} is not UTF-8, as names have to be here. Give that file or folder another name."
 
 
 class Place:
@@ -115,7 +162,7 @@ class Place:
     def _open(self) -> tuple[fs.FileSystem, str]:
         if self._opened is None or self._pid != os.getpid():
             # Connections and their threads do not survive a fork.
-            self._opened, self._pid = _filesystem_of(self.address, str(self)), os.getpid()
+            self._opened, self._pid = _filesystem_of(_escaped(self.address), str(self)), os.getpid()
         return self._opened
 
     def size_of(self, name: str) -> int | None:
@@ -386,12 +433,40 @@ def retried(action: Callable[[], _T]) -> _T:
     end = time.monotonic() + _PATIENCE_SECONDS
     for pause in _PAUSES:
         try:
-            return action()
+            return _interruptibly(action)
         except RemoteError as error:
             if error.final or time.monotonic() + pause > end:
                 raise
             time.sleep(pause)
-    return action()
+    return _interruptibly(action)
+
+
+def _interruptibly(action: Callable[[], _T]) -> _T:
+    """Do what waits for a network so that signals are answered meanwhile.
+
+    Python answers a signal in its main thread, and only between two of its own steps; Arrow's calls are one step each, and
+    wait for minutes. What is left behind goes on until the process ends (``is_waiting``).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return action()
+    future: Future[_T] = Future()
+
+    def act() -> None:
+        try:
+            future.set_result(action())
+        except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=act, name=_AWAY, daemon=True).start()
+    return future.result()
+
+
+_AWAY = "sr-data remote"
+
+
+def is_waiting() -> bool:
+    """Return whether something that was begun at a remote place has not ended: the interpreter's end would wait for it."""
+    return any(thread.name == _AWAY for thread in threading.enumerate())
 
 
 def _chunks_of(source: Path | bytes) -> Iterator[bytes]:
@@ -403,6 +478,15 @@ def _chunks_of(source: Path | bytes) -> Iterator[bytes]:
             yield chunk
 
 
+def _escaped(address: str) -> str:
+    """Return an address as a URI has to be written; what is escaped already stays, as does what is for fsspec."""
+    _check_utf8(address)
+    if not is_address(address) or urlsplit(address).scheme.lower() not in _URI_SCHEMES:
+        return address
+    place, mark, options = address.partition("?")
+    return quote(place, safe="/%:@!$&'()*+,;=~") + mark + options
+
+
 def _filesystem_of(address: str, shown: str) -> tuple[fs.FileSystem, str]:
     if not is_address(address):
         return fs.LocalFileSystem(), os.path.abspath(address)  # noqa: PTH100 - Path.resolve would follow links
@@ -412,7 +496,7 @@ def _filesystem_of(address: str, shown: str) -> tuple[fs.FileSystem, str]:
             final=True,
         )
     try:
-        filesystem, path = fs.FileSystem.from_uri(address)
+        filesystem, path = fs.FileSystem.from_uri(_with_limit(address))
         return filesystem, path
     except pa.ArrowInvalid as error:
         if "Unrecognized filesystem" not in str(error):
@@ -433,15 +517,24 @@ def _filesystem_of(address: str, shown: str) -> tuple[fs.FileSystem, str]:
     return fs.PyFileSystem(fs.FSSpecHandler(found)), path
 
 
+def _with_limit(address: str) -> str:
+    """Return an address of Google's storage with a limit to the time in which it is tried."""
+    name = "retry_limit_seconds"
+    if urlsplit(address).scheme.lower() not in _GOOGLE or name in dict(parse_qsl(urlsplit(address).query)):
+        return address
+    return f"{address}{'&' if '?' in address else '?'}{name}={_GOOGLE_SECONDS}"
+
+
 def _error_of(error: Exception, where: str, what: str) -> RemoteError:
     text = " ".join(str(error).split())
     if isinstance(error, RemoteError):
         return error
     if isinstance(error, FileNotFoundError):
         return RemoteError(f"{where} is not there. Look at the address: bucket, folder, region.", final=True)
-    if isinstance(error, PermissionError) and not is_address(where):
+    if isinstance(error, OSError) and error.errno in _NOT_ALLOWED and not is_address(where):
+        why = "the file system is read-only" if error.errno == errno.EROFS else "permission denied"
         return RemoteError(
-            f"{where} cannot be {what}: permission denied. Choose a folder that you may write to, or ask its owner.",
+            f"{where} cannot be {what}: {why}. Choose a folder that you may write to, or ask its owner.",
             final=True,
         )
     if isinstance(error, PermissionError) or _REFUSED.search(text):
@@ -474,6 +567,13 @@ def _no_answer(error: Exception, address: str, where: str, what: str) -> RemoteE
     found = _NO_CONNECTION.search(" ".join(str(error).split()))
     if found is None:
         return None
+    why = found["why"] or found["google"] or "no connection"
+    if urlsplit(address).scheme.lower() in _GOOGLE:
+        return RemoteError(
+            f"{where} cannot be {what}: Google's storage does not answer ({why}). Look at the network and its proxy; then at the "
+            f"credentials (GOOGLE_APPLICATION_CREDENTIALS, or gs://anonymous@BUCKET/FOLDER for what is public).",
+            final=True,
+        )
     endpoint, named = dict(parse_qsl(urlsplit(address).query)).get("endpoint_override"), "its address says so"
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):  # in Arrow's order
         if not endpoint and (endpoint := os.environ.get(name)):
@@ -484,7 +584,7 @@ def _no_answer(error: Exception, address: str, where: str, what: str) -> RemoteE
         else "Amazon's (AWS_ENDPOINT_URL names no other)"
     )
     return RemoteError(
-        f"{where} cannot be {what}: the object store does not answer ({found['why'] or 'no connection'}). Its endpoint is "
+        f"{where} cannot be {what}: the object store does not answer ({why}). Its endpoint is "
         f"{told}. Look whether that is right, and the region; at the network and its proxy; then at the credentials "
         "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws).",
         final=True,
@@ -506,4 +606,5 @@ def _connection_error(error: Exception) -> OSError | None:
 
 
 _DEEPEST_CAUSE = 8
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EFBIG)

@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes longer to import than the rest
+    from typing import NoReturn
+
 _AGAIN_SECONDS = 0.01
 _MOST_WAITS = 500
 _BELOW = ("<frozen importlib", "<frozen abc")
@@ -40,8 +44,7 @@ def main() -> None:
     except EndedError:
         end()
     except KeyboardInterrupt:
-        say_how_to_go_on()
-        sys.exit(130)
+        interrupted()
 
 
 def answer_signals() -> None:
@@ -105,11 +108,26 @@ def _answer_no_more() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def end() -> None:
+def end() -> "NoReturn":
     """End the command as SIGTERM asks, with a sentence."""
     _answer_no_more()
     say_how_to_go_on()
-    sys.exit(143)
+    _leave(143)
+
+
+def interrupted() -> "NoReturn":
+    """End the command as a Ctrl-C asks, with a sentence."""
+    say_how_to_go_on()
+    _leave(130)
+
+
+def _leave(code: int) -> "NoReturn":
+    """End the process, without what is waited for at a place that does not answer."""
+    remotes = sys.modules.get("sr_datasets.remotes")
+    if remotes is not None and remotes.is_waiting():
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def go_on_with(*words: str) -> None:
