@@ -20,7 +20,7 @@ from sr_datasets.cli import (
     training,
 )
 from sr_datasets.cli.app import app
-from sr_datasets.cli.start import EndedError, answer_signals, end, say_how_to_go_on
+from sr_datasets.cli.start import EndedError, answer_signals, end, interrupted
 from sr_datasets.errors import SrDataError
 
 __all__ = [
@@ -78,13 +78,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        say_how_to_go_on()
-        sys.exit(130)
+        interrupted()
     except EndedError:
         end()
     except SystemExit as ended:
         if ended.code == 130:  # typer's own answer to a Ctrl-C, which says nothing
-            say_how_to_go_on()
+            interrupted()
         if ended.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":
             sys.exit(0)  # typer's own answer to a reader that went away, which is no error
         raise
