@@ -160,6 +160,40 @@ def test_a_file_of_the_users_own_among_those_of_a_killed_build_in_an_object_stor
     assert server.names("amidst") == server.names("amidst-right")
 
 
+def test_cards_of_a_finished_set_that_were_edited_stay(recipe: Recipe, store: Store, tmp_path: Path):
+    set_dir = tmp_path / "set"
+    build_pairs(recipe, out_dir=set_dir, store=store)
+    for name in ("README.md", "croissant.json"):
+        (set_dir / name).write_text((set_dir / name).read_text().replace("Noise", "Noise, by Alice"))
+    times = {path: path.stat().st_mtime_ns for path in set_dir.rglob("*")}
+    before = hashes(set_dir)
+
+    again = build_pairs(recipe, out_dir=set_dir, store=store)
+    assert again.num_reused == again.num_shards
+    assert {path: path.stat().st_mtime_ns for path in set_dir.rglob("*") if path != set_dir} == {
+        path: time for path, time in times.items() if path != set_dir
+    }
+
+    shard = next((set_dir / "data").glob("train-*"))
+    for act in (build_pairs, lambda *args, **options: build_part(*args, part=Part(1, 1), **options)):
+        shard.unlink()
+        act(recipe, out_dir=set_dir, store=store)  # the same set, made whole again
+        assert hashes(set_dir) == before
+
+    (set_dir / "croissant.json").unlink()
+    build_pairs(recipe, out_dir=set_dir, store=store)
+    assert "by Alice" in (set_dir / "README.md").read_text()
+    assert (set_dir / "croissant.json").exists()
+
+
+def test_a_file_that_is_alone_in_a_folder_is_named_once(recipe: Recipe, store: Store, tmp_path: Path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "README.md").write_text("mine")
+    for act in (build_pairs, lambda *args, **options: build_part(*args, part=Part(1, 2), **options)):
+        with pytest.raises(BuildError, match=r"no build wrote: README\.md\. Nothing"):
+            act(recipe, out_dir=tmp_path / "one", store=store)
+
+
 def test_what_a_killed_build_of_ours_left_does_not_keep_it_from_going_on(
     recipe: Recipe, store: Store, tmp_path: Path
 ):

@@ -37,6 +37,7 @@ from sr_datasets.shards.sets import (
     LrInfo,
     SetInfo,
     SkippedInput,
+    is_as_written,
     split_of_name,
 )
 from sr_datasets.shards.verify import verify_shard
@@ -62,8 +63,7 @@ def own_folder(
     """Hold the folder for this build alone, after a look at whether it may be built into.
 
     Yields:
-        What the folder holds, if that is this very set, finished and whole, of other packages than are here: to be left
-        as it is. Else None.
+        What the folder holds, if that is this very set, finished and whole: to be left as it is. Else None.
     """
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -74,12 +74,14 @@ def own_folder(
     with locked_folder(out_dir):
         plan = set_plan(recipe, pairs)
         check_folder(recipe, pairs, tasks, plan, out_dir)
-        done: SetInfo | None = None
-        try:
-            require_makers(recipe, Place(out_dir))
-        except BuildError:
-            if (done := _whole(recipe, pairs, tasks, out_dir)) is None:
-                raise
+        done = _whole(recipe, pairs, tasks, out_dir)
+        if done is None or not all((out_dir / name).exists() for name in (CARD_NAME, CROISSANT_NAME)):
+            try:
+                require_makers(recipe, Place(out_dir))
+                done = None  # the card that is missing can be made
+            except BuildError:
+                if done is None:
+                    raise
         if done is None:
             state = BuildState(recipe=recipe.id, plan=plan, packages=packages_of(recipe))
             write_atomic(out_dir / STATE_NAME, state.model_dump_json(exclude_defaults=True).encode())
@@ -98,15 +100,18 @@ def _whole(
 ) -> SetInfo | None:
     """Return what a finished set is, if this build has nothing to do in it: its files are what ``sr-data.json`` says."""
     info = described(Place(out_dir))
-    if info is None or not describes(info, recipe, pairs, tasks):
+    if info is None or not describes(info, recipe, pairs, tasks) or not is_as_written(out_dir):
         return None
-    said = {shard.name: shard.sha256 for shard in info.shards}
-    for task in tasks:
-        result = finished(task)
-        if result is None or result.summary.sha256 != said[task.name]:
-            return None
-    index = out_dir / INDEX_NAME
-    return info if index.is_file() and sha256_of(index) == info.index.sha256 else None
+    lacks = {pair.name for pair in pairs} & {f"{clip.source}/{clip.clip}" for clip in info.skipped}
+    if lacks and any(task.on_error == "fail" for task in tasks):
+        return None
+    files = [(out_dir / INDEX_NAME, info.index.size_bytes, info.index.sha256)]
+    files += [(out_dir / DATA_DIR / shard.name, shard.size_bytes, shard.sha256) for shard in info.shards]
+    if any(not path.is_file() or path.stat().st_size != size for path, size, _ in files):
+        return None
+    if any(sha256_of(path) != sha256 for path, _, sha256 in files):
+        return None
+    return info if _is_of_this_build(tasks, out_dir) else None
 
 
 def set_plan(recipe: Recipe, pairs: Sequence[PairPlan]) -> str:
@@ -169,7 +174,7 @@ def require_own_lock(folder: Path) -> None:
 def strangers_error(place: Path | Place, names: Sequence[str]) -> BuildError:
     """Return what is said where a set's place holds what no build made."""
     return BuildError(
-        f"{place} holds files that no build wrote: {some(sorted(names))}. Nothing was changed there. Give --out a new or an "
+        f"{place} holds files that no build wrote: {some(sorted(set(names)))}. Nothing was changed there. Give --out a new or an "
         "empty folder."
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sr_datasets.build.cutting import ShardResult
 from sr_datasets.build.folder import inputs_of
+from sr_datasets.build.makers import described
 from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import PairPlan, Part, ShardTask
 from sr_datasets.card import write_card
@@ -15,6 +16,7 @@ from sr_datasets.engine import RayCluster, Workers
 from sr_datasets.errors import BuildError
 from sr_datasets.files import write_atomic
 from sr_datasets.recipe import Recipe
+from sr_datasets.remotes import Place
 from sr_datasets.shards.sets import (
     REPORT_NAME,
     FileInfo,
@@ -177,8 +179,11 @@ def report_of(
 
 
 def write_descriptions(folder: Path, info: SetInfo, report: BuildReport, workers: Workers) -> None:
-    """Write the cards, the report, and last ``sr-data.json`` into a folder that has the index."""
-    write_card(folder, info)
+    """Write the cards, the report, and last ``sr-data.json`` into a folder that has the index.
+
+    Cards of this very set stay as they are: whoever publishes it may have added to them.
+    """
+    write_card(folder, info, anew=described(Place(folder)) != info)
     text = {
         "recipe": info.recipe["id"],
         "workers": "ray" if isinstance(workers, RayCluster) else workers,

@@ -17,15 +17,25 @@ CROISSANT_NAME: Final = "croissant.json"
 """The card for programs. Sets that were built before it was written are sets all the same."""
 
 
-def write_card(set_dir: Path, info: SetInfo) -> None:
+def write_card(set_dir: Path, info: SetInfo, *, anew: bool = True) -> None:
     """Write both cards of a set, after its index and before ``sr-data.json``.
 
     No time, path or host is in them: the same set and the same manifests give the same bytes.
 
+    Args:
+        set_dir: The set's folder.
+        info: What the set is.
+        anew: Whether a card that is there goes; else only one that is missing is written.
+
     Raises:
         ShardError: The index cannot be read.
     """
+    missing = [name for name in (CARD_NAME, CROISSANT_NAME) if anew or not (set_dir / name).exists()]
+    if not missing:
+        return
     facts = gather(set_dir, info)
-    readme = readme_of(facts).encode()
-    write_atomic(set_dir / CARD_NAME, readme)
-    write_atomic(set_dir / CROISSANT_NAME, croissant_of(facts, readme).encode())
+    if CARD_NAME in missing:
+        write_atomic(set_dir / CARD_NAME, readme_of(facts).encode())
+    if CROISSANT_NAME in missing:
+        readme = (set_dir / CARD_NAME).read_bytes()
+        write_atomic(set_dir / CROISSANT_NAME, croissant_of(facts, readme).encode())
