@@ -69,8 +69,8 @@ def test_help_starts_without_any_heavy_library():
         (["show", "xipf"], ["xipf", "Did you mean xiph?"]),
         (["show", "xiph/akiyo_cff"], ["akiyo_cff", "akiyo_cif"]),
         (["fetch", "nowhere"], ["nowhere"]),
-        (["fetch", "cdvl"], ["account", "sr-data import cdvl"]),
-        (["fetch", "t91"], ["sr-data import t91"]),
+        (["fetch", "cdvl"], ["account", "-m sr_datasets.cli import cdvl"]),
+        (["fetch", "t91"], ["-m sr_datasets.cli import t91"]),
         (["build-pairs", "espcn-t19", "--out", "OUT"], ["espcn-t19", "Did you mean espcn-t91"]),
         (["build-pairs", "missing.yaml", "--out", "OUT"], ["missing.yaml"]),
         (["build-pairs", "espcn-t91", "--out", "OUT"], ["t91/t1", "sr-data"]),
@@ -179,7 +179,7 @@ def test_show_gives_each_fact_with_its_evidence(tmp_path: Path):
     assert result.returncode == 0, result.stderr
     assert "45621044" in result.stdout
     assert "[SEEN: " in result.stdout
-    assert "sr-data fetch xiph/akiyo_cif" in result.stdout
+    assert "-m sr_datasets.cli fetch xiph/akiyo_cif" in result.stdout
     facts = json.loads(run("show", "--json", "xiph/akiyo_cif", home=tmp_path).stdout)
     assert facts[0]["clip"]["num_frames"] == 300
 

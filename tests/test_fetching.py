@@ -700,7 +700,8 @@ def test_a_ctrl_c_keeps_what_came_and_says_how_to_go_on(tmp_path: Path):
         _, text = process.communicate(timeout=120)
         assert server.body_bytes() < sum(map(len, files.values()))
         assert process.returncode == 130
-        assert "To go on, type:\n  sr-data fetch lab --manifest " in text
+        assert "To go on, type:\n  " in text
+        assert " -m sr_datasets.cli fetch lab --manifest " in text
         assert "Traceback" not in text
         assert servers.bytes_in(incoming, "*.part") > 100_000
 

@@ -335,7 +335,7 @@ def test_the_run_ends_where_the_site_asks_to_stop_and_goes_on_there_another_day(
     source = source_at(site, "youtube-8m", watch=pages)
     wish = Wish(clips=tuple(Piece(youtube_id).clip_id for youtube_id in ids), height=48)
 
-    with pytest.raises(FetchError, match=r"asks us to stop: .*1 videos came and are kept\. Wait some hours"):
+    with pytest.raises(FetchError, match=r"asks us to stop: .*1 video came and is kept\. Wait some hours"):
         fetch(source, wish, store)
     assert [entry.youtube_id for entry in ledger_of(store.root, source.id).entries()] == ids[:1]
     assert site.times_asked(ids[2]) == 0

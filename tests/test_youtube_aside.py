@@ -158,7 +158,7 @@ def test_what_came_before_the_site_asks_to_stop_is_looked_into_and_counted(site:
     site.looks[CLIPS[0]] = lambda: wait_for(stopping)
     site.answers[CLIPS[1]] = stop
 
-    with pytest.raises(FetchError, match=r"asks us to stop: HTTP Error 429\. 1 videos came and are kept"):
+    with pytest.raises(FetchError, match=r"asks us to stop: HTTP Error 429\. 1 video came and is kept"):
         fetch(store, wish(CLIPS[:3]))
 
     assert [record.clip for record in store.records()] == [CLIPS[0]]
@@ -205,7 +205,7 @@ def test_five_failures_in_a_row_end_the_run_though_a_long_look_stands_before_the
     site.looks[CLIPS[0]] = lambda: wait_for(site.was_asked[CLIPS[5]])
     site.answers = dict.fromkeys(CLIPS[1:], failed)
 
-    with pytest.raises(FetchError, match=r"5 videos failed one after another.*1 videos came and are kept"):
+    with pytest.raises(FetchError, match=r"5 videos failed one after another.*1 video came and is kept"):
         fetch(store, wish(CLIPS))
 
     assert site.asked == CLIPS[:6]

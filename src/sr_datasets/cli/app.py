@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from sr_datasets import __version__
+from sr_datasets.cli.hints import note_store
 
 _ORDER = (
     "quickstart",
@@ -76,10 +77,18 @@ def complete_recipe(incomplete: str) -> list[str]:
     return [name for name in catalog.recipe_ids() if name.startswith(incomplete)]
 
 
+def _note_store(store: Path | None) -> Path | None:
+    note_store(store)
+    return store
+
+
 StoreOption = Annotated[
     Path | None,
     typer.Option(
-        "--store", help="Data folder; default $SR_DATA_HOME, else the user's data folder.", show_default=False
+        "--store",
+        help="Data folder; default $SR_DATA_HOME, else the user's data folder.",
+        show_default=False,
+        callback=_note_store,
     ),
 ]
 WhereOption = Annotated[
@@ -122,4 +131,4 @@ def _options(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    note_store(None)

@@ -205,6 +205,7 @@ def show_command(
     import json
 
     from sr_datasets import catalog
+    from sr_datasets.cli.hints import as_typed
     from sr_datasets.cli.show import clip_facts, clip_text, source_facts, source_text
     from sr_datasets.store import Store
 
@@ -221,6 +222,6 @@ def show_command(
         typer.echo(json.dumps(facts, indent=1))
     else:
         texts = [source_text(source, home) for source in sources] + [clip_text(item, home) for item in clips]
-        typer.echo("\n\n".join(texts))
+        typer.echo(as_typed("\n\n".join(texts)))
     if found:
         _tell_of_undecided(found)

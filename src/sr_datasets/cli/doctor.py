@@ -28,13 +28,16 @@ def doctor_command(
       sr-data doctor --json --store /data/video
     """
     import json
+    from dataclasses import replace
 
     from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.cli.hints import as_typed
     from sr_datasets.doctor import examine, render, to_json
     from sr_datasets.store import Store
 
     with progress_on_stderr() as progress:
         checks = examine(Store(store), network=network, progress=progress)
+    checks = [replace(check, found=as_typed(check.found), fix=as_typed(check.fix)) for check in checks]
     typer.echo(json.dumps(to_json(checks), indent=1) if as_json else render(checks))
     if any(check.state == "broken" for check in checks):
         raise typer.Exit(1)

@@ -45,6 +45,7 @@ def forget_command(
     import json
 
     from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.cli.hints import as_typed
     from sr_datasets.errors import StoreError
     from sr_datasets.forget import JOURNAL_NAME, forget, plan_forget
     from sr_datasets.store import Store
@@ -57,7 +58,7 @@ def forget_command(
         if dry_run and as_json:
             typer.echo(json.dumps(plan.to_json(), indent=1))
         else:
-            typer.echo(plan.to_text(done=False), err=not dry_run)
+            typer.echo(as_typed(plan.to_text(done=False)), err=not dry_run)
         if dry_run:
             return
         if not _has_terminal():
@@ -65,7 +66,7 @@ def forget_command(
         typer.confirm("Delete all of this?", abort=True, err=True)
     with progress_on_stderr() as progress:
         report = forget(home, selection or (), sets=sets or (), progress=progress)
-    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else report.to_text(done=True))
+    typer.echo(json.dumps(report.to_json(), indent=1) if as_json else as_typed(report.to_text(done=True)))
     if report.problems:
         raise StoreError(
             "not everything could be deleted:\n"

@@ -20,6 +20,7 @@ from sr_datasets.cli import (
     training,
 )
 from sr_datasets.cli.app import app
+from sr_datasets.cli.hints import as_typed
 from sr_datasets.cli.start import EndedError, answer_signals, end, interrupted
 from sr_datasets.errors import SrDataError
 
@@ -57,7 +58,7 @@ def main() -> None:
                 error.filename = "standard output"
                 raise
     except SrDataError as error:
-        sys.stderr.write(f"sr-data: error: {error}\n")
+        sys.stderr.write(f"sr-data: error: {as_typed(str(error))}\n")
         sys.exit(1)
     except MemoryError as error:
         said = f" ({error})" if str(error) else ""

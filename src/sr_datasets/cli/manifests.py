@@ -86,8 +86,11 @@ def new_command(
       sr-data manifest new ~/clips --out my-clips.yaml
       sr-data import my-clips ~/clips --manifest my-clips.yaml
     """
+    from shlex import quote
+
     from sr_datasets.catalog import load_manifest, suggest_id
     from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.cli.hints import program
     from sr_datasets.files import write_atomic
     from sr_datasets.ingest.describing import describe_folder
 
@@ -105,8 +108,10 @@ def new_command(
     load_manifest(path)  # what is written must be right: a mistake shows here and not at its reader's
     for line in made.left_out:
         typer.echo(f"left out: {line}", err=True)
-    typer.echo(f"{path}: {len(made.clip_ids)} clips")
-    typer.echo(f"Bring them in with: sr-data import {path.stem} {folder} --manifest {path}")
+    typer.echo(f"{path}: {len(made.clip_ids)} clip{'s' * (len(made.clip_ids) != 1)}")
+    typer.echo(
+        f"Bring them in with: {program()} import {path.stem} {quote(str(folder))} --manifest {quote(str(path))}"
+    )
 
 
 @manifests.command("schema")

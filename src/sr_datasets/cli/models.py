@@ -23,8 +23,9 @@ def quickstart_command(
       sr-data quickstart --out first/ --workers 4
     """
     from sr_datasets.cli.console import progress_on_stderr
+    from sr_datasets.cli.hints import as_typed
     from sr_datasets.quickstart import run_quickstart
 
     with progress_on_stderr() as progress:
         report = run_quickstart(out_dir, workers=workers, progress=progress)
-    typer.echo(report.to_text())
+    typer.echo(as_typed(report.to_text()))

@@ -132,7 +132,8 @@ def build_pairs_command(
         typer.echo(f"{sum(guess.pairs.values())} pairs ({splits}), {guess.num_rows} rows")
         typer.echo(f"{guess.num_shards} shards, about {human_bytes(guess.size_bytes)}")
         typer.echo(
-            f"about {guess.seconds:.0f} s with {workers} workers: a guess from {guess.num_tried} clips that were tried"
+            f"about {guess.seconds:.0f} s with {_many(workers, 'worker')}: a guess from {_many(guess.num_tried, 'clip')} that "
+            f"{'was' if guess.num_tried == 1 else 'were'} tried"
         )
         return
     place = out if is_address(out) else Path(out)

@@ -137,11 +137,11 @@ def go_on_with(*words: str) -> None:
 
 def say_how_to_go_on() -> None:
     """Say that the command was interrupted, and what to type to go on."""
-    import shlex
+    from sr_datasets.cli.hints import how_to_go_on
 
     if os.environ.get("LOCAL_RANK", "0") != "0":
         return  # one of several processes of torchrun: the first one says it
     sys.stderr.write(
         "sr-data: interrupted. What was finished is kept, and what came of files under way. To go on, type:\n"
-        f"  sr-data {shlex.join([*sys.argv[1:], *_more])}\n"
+        f"  {how_to_go_on(sys.argv[1:], _more)}\n"
     )

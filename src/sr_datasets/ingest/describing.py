@@ -11,6 +11,7 @@ from sr_datasets.errors import DecodeError, ManifestError
 from sr_datasets.files import sha256_of
 from sr_datasets.ingest.matching import RAW_SUFFIXES, VIDEO_SUFFIXES
 from sr_datasets.ingest.probing import probe_safely, size_of_picture
+from sr_datasets.ingest.settling import clips_text
 from sr_datasets.manifest import Clip, VideoInfo
 from sr_datasets.progress import Progress, Silent
 from sr_datasets.rules import frame_bytes
@@ -88,7 +89,7 @@ def describe_folder(
         "format: 1",
         f"id: {_scalar(source_id)}",
         f"title: {_scalar(name)}",
-        f"description: {_scalar(f'{len(kept)} clips of the folder {name}.')}",
+        f"description: {_scalar(f'{clips_text(len(kept))} of the folder {name}.')}",
         "access: manual",
         "how_to_get: |",
         f"  1. Get the folder {_one_line(name)}.",

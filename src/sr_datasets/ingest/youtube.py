@@ -643,7 +643,8 @@ class _Run:
         )  # fmt: skip
 
     def _kept(self) -> str:
-        return f"{len(self.fetched)} videos came and are kept."
+        count = len(self.fetched)
+        return "1 video came and is kept." if count == 1 else f"{count} videos came and are kept."
 
 
 def _at_once(done: _Done) -> Future[_Done]:
