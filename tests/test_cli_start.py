@@ -132,7 +132,7 @@ def test_a_ctrl_c_that_a_library_swallows_comes_again():
     program = (
         f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {BEGIN}start.answer_signals()\n"
         f"try:\n    exec({GREEDY.replace('SIGTERM', 'SIGINT')!r})\n    time.sleep(30)\n"
-        "except KeyboardInterrupt:\n    print('arrived', file=sys.stderr); sys.exit(130)\n"
+        "except KeyboardInterrupt:\n    print('arrived', file=sys.stderr); start._answer_no_more(); sys.exit(130)\n"
     )
     code, said = ended(program, SOURCE)
     assert (code, said) == (130, "swallowed\narrived\n")
