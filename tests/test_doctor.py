@@ -1,7 +1,10 @@
 """``sr-data doctor``: what works, what is missing, what is broken; and the exit code that says so."""
 
+import errno
 import fcntl
 import json
+import os
+import shutil
 import sys
 import threading
 import tomllib
@@ -98,6 +101,82 @@ def test_lists_that_cannot_be_read_are_broken(
 
     assert found[f"store/{name}"].state == "broken"
     assert word in found[f"store/{name}"].found
+
+
+@pytest.mark.parametrize("is_loop", [True, False])
+@pytest.mark.parametrize(
+    "name", [LOCK_NAME, f"{LOCK_NAME}.journal", "sets.json", "terms.jsonl", "forgetting.json"]
+)
+def test_a_folder_or_a_loop_of_links_in_place_of_a_file_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_loop: bool
+):
+    store = made_store(tmp_path, monkeypatch)
+    (store.root / name).unlink(missing_ok=True)
+    if is_loop:
+        (store.root / name).symlink_to(store.root / name)
+    else:
+        (store.root / name).mkdir()
+
+    broken = [check for check in stored.check_store(Store(store.root)) if check.state == "broken"]
+
+    assert [check.name for check in broken] == [name.replace("forgetting.json", "forget")]
+    assert os.strerror(errno.ELOOP if is_loop else errno.EISDIR) in broken[0].found
+
+
+def test_a_file_in_place_of_the_folder_of_locks_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = made_store(tmp_path, monkeypatch)
+    shutil.rmtree(store.root / ".locks")
+    (store.root / ".locks").touch()
+
+    check = by_name(list(stored.check_store(store)))["store/lock"]
+
+    assert (check.state, check.found) == ("broken", f"{store.root / '.locks'} is no folder")
+
+
+@pytest.mark.parametrize(("lines", "state"), [(1, "note"), (3, "broken")])
+def test_lines_of_accepted_terms_that_cannot_be_read_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int, state: str
+):
+    store = made_store(tmp_path, monkeypatch)
+    (store.root / "terms.jsonl").write_bytes(b"\xff{rubbish\n" * lines)
+
+    checks = [check for check in stored.check_store(store) if check.name == "terms.jsonl"]
+
+    assert [check.state for check in checks] == ["ok", state]
+    assert f"{lines} line" in checks[1].found
+
+
+def test_a_forgetting_that_was_interrupted_is_told_and_a_damaged_plan_of_one_is_not_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store = made_store(tmp_path, monkeypatch)
+    plan = store.root / "forgetting.json"
+    plan.write_text('{"format": 1, "clips": ["made/clip1"], "paths": [], "folders": []}')
+    check = by_name(list(stored.check_store(store)))["store/forget"]
+    assert (check.state, check.fix) == ("broken", "sr-data forget")
+    assert "1 clip" in check.found
+    plan.write_text("{")
+    check = by_name(list(stored.check_store(store)))["store/forget"]
+    assert (check.state, check.fix) == ("broken", "")
+    assert "Move it away, and name the clips to sr-data forget again" in check.found
+
+
+def test_places_that_cannot_be_looked_at_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = made_store(tmp_path, monkeypatch)
+    closed = store.root / "made" / "closed"
+    closed.touch()
+    (store.root / "made" / "nowhere").symlink_to(tmp_path / "nowhere")
+    stat = Path.stat
+
+    def refused(path: Path, **options: bool) -> os.stat_result:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    check = by_name(list(stored.check_store(store)))["store/unread"]
+
+    assert (check.state, check.facts) == ("broken", {"places": [f"{closed}: Permission denied"]})
 
 
 @pytest.mark.parametrize("below", ["", "store/deeper"])

@@ -371,6 +371,17 @@ def _forget_on_ledgers(store: Store, names: Sequence[_Name]) -> None:
             ledger.forget(piece.youtube_id, today=today)
 
 
+def left_to_forget(store: Store) -> tuple[str, ...]:
+    """Return the clips that an earlier call was at when it ended, ``source/clip`` each; none when none is left undone.
+
+    Raises:
+        StoreError: What it wrote down is damaged.
+        OSError: It cannot be read.
+    """
+    journal = _read_journal(store.root / JOURNAL_NAME)
+    return () if journal is None else journal.clips
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 

@@ -70,20 +70,33 @@ def acceptances(store: Store) -> list[Acceptance]:
     Raises:
         StoreError: The ledger cannot be read.
     """
+    return _read_ledger(store)[0]
+
+
+def unreadable_lines(store: Store) -> int:
+    """Return how many lines of the ledger count for nothing; a kill leaves one at most.
+
+    Raises:
+        StoreError: The ledger cannot be read.
+    """
+    return _read_ledger(store)[1]
+
+
+def _read_ledger(store: Store) -> tuple[list[Acceptance], int]:
     path = _ledger(store)
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
-        return []
+        return [], 0
     except OSError as error:
         raise StoreError(f"the ledger {path} cannot be read: {error.strerror}") from error
-    found = []
+    found, wrong = [], 0
     for line in lines:
         try:
             found.append(Acceptance.model_validate_json(line))
         except ValueError:
-            continue
-    return found
+            wrong += 1
+    return found, wrong
 
 
 def find_acceptance(source: Source, store: Store) -> Acceptance | None:

@@ -1,22 +1,27 @@
 """The health of a store: its lists, its files against their records, and what no record names."""
 
+import errno
 import fcntl
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 
 from sr_datasets.built import RECIPES_NAME, SETS_NAME, built_sets, recipe_locks, remote_sets
 from sr_datasets.doctor.checks import Check
 from sr_datasets.errors import SrDataError
 from sr_datasets.fetch.youtube.ledger import LEDGER_NAME, Ledger
 from sr_datasets.files import human_bytes
-from sr_datasets.forget import JOURNAL_NAME
+from sr_datasets.forget import JOURNAL_NAME, left_to_forget
 from sr_datasets.journal import journal_of
 from sr_datasets.store import LOCK_NAME, ClipRecord, Proof, Store
 from sr_datasets.terms import LEDGER_NAME as TERMS_NAME
-from sr_datasets.terms import acceptances
+from sr_datasets.terms import acceptances, unreadable_lines
 
+_LOCKS_DIR = ".locks"
 _SHOWN = 3
 _UNPROVEN: tuple[Proof, ...] = ("first-fetch", "imported")
 # Beside the clips of a source: the ledger of YouTube's videos, and its journal.
@@ -41,7 +46,9 @@ def check_store(store: Store) -> Iterator[Check]:
         yield Check("store", LOCK_NAME, "broken", str(error))
         return
     except OSError as error:
-        yield Check("store", LOCK_NAME, "broken", f"{store.root / LOCK_NAME}: {error.strerror}")
+        path = Path(error.filename or store.root / LOCK_NAME)  # it, or its journal
+        step = "Put right what is in its place, or move it away"
+        yield Check("store", path.name, "broken", f"{path}: {error.strerror}", step)
         return
     yield _clips(records)
     if (journal := journal_of(store.root / LOCK_NAME)).is_file():
@@ -50,7 +57,10 @@ def check_store(store: Store) -> Iterator[Check]:
             "It goes into that file when the fetch or import under way ends, or with the next one if none is"
         )
         yield Check("store", "journal", "note", told, step)
-    if held := _holders(store):
+    if os.path.lexists(locks := store.root / _LOCKS_DIR) and not locks.is_dir():
+        step = "Move it away: a folder belongs there, and nothing can be brought in before"
+        yield Check("store", "lock", "broken", f"{locks} is no folder", step)
+    elif held := _holders(store):
         yield Check("store", "lock", "note", f"another process is at work on it: {held}")
     else:
         yield Check("store", "lock", "ok", "free")
@@ -94,13 +104,14 @@ def _strangers(store: Store, records: list[ClipRecord]) -> Iterator[Check]:
     known = {file.path for record in records for file in record.files}
     unknown: list[str] = []
     waiting, waiting_bytes = 0, 0
+    unread: list[str] = []
     for source in sorted(path for path in store.root.iterdir() if path.is_dir() and path.name[0] != "."):
-        for path in sorted(source.rglob("*")):
+        for path, size_bytes in _files_below(source, unread):
             inside = path.relative_to(store.root)
-            if not path.is_file() or inside.as_posix() in known:
+            if inside.as_posix() in known:
                 continue
             if inside.parts[1] == ".incoming":
-                waiting, waiting_bytes = waiting + 1, waiting_bytes + path.stat().st_size
+                waiting, waiting_bytes = waiting + 1, waiting_bytes + size_bytes
             elif not any(part.startswith(".") for part in inside.parts) and path.name not in _LEDGERS:
                 unknown.append(inside.as_posix())
     if waiting:
@@ -113,6 +124,31 @@ def _strangers(store: Store, records: list[ClipRecord]) -> Iterator[Check]:
         told = f"{_count(len(unknown), 'file')} that no record names: {named}"
         step = "Bring them in with sr-data import SOURCE PATH, or delete them."
         yield Check("store", "unknown", "note", told, step, {"files": unknown})
+    if unread:
+        told = f"{_count(len(unread), 'place')} that cannot be looked at:\n" + "\n".join(unread[:_SHOWN])
+        told += f"\nand {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+        step = "Is this a data folder, and yours? Name another (--store, or SR_DATA_HOME), or ask its owner"
+        yield Check("store", "unread", "broken", told, step, {"places": unread})
+
+
+def _files_below(folder: Path, unread: list[str]) -> list[tuple[Path, int]]:
+    """Return the files below a folder, sorted, with their bytes; what cannot be looked at goes into ``unread``."""
+
+    def note(error: OSError) -> None:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):  # gone meanwhile, or a link that leads nowhere
+            unread.append(f"{error.filename}: {error.strerror}")
+
+    found = []
+    for base, _, names in os.walk(folder, onerror=note):
+        for path in (Path(base) / name for name in names):
+            try:
+                stat = path.stat()
+            except OSError as error:
+                note(error)
+                continue
+            if S_ISREG(stat.st_mode):
+                found.append((path, stat.st_size))
+    return sorted(found)
 
 
 def _lists(store: Store) -> Iterator[Check]:
@@ -129,13 +165,25 @@ def _lists(store: Store) -> Iterator[Check]:
         return f"{_count(len(acceptances(store)), 'acceptance')}"
 
     for name, read in ((RECIPES_NAME, recipes), (SETS_NAME, sets), (TERMS_NAME, terms)):
-        if (store.root / name).exists():
+        if os.path.lexists(store.root / name):
             yield _of_list(name, read)
+    with suppress(SrDataError):  # which is told above
+        if wrong := unreadable_lines(store):
+            told = f"{_count(wrong, 'line')} that cannot be read, and count for nothing"
+            step = (
+                "One may be what a kill cut off. If there are more, restore the file from a copy, or accept the terms again "
+                "(sr-data fetch SOURCE --accept-terms SOURCE)"
+            )
+            yield Check("store", TERMS_NAME, "note" if wrong == 1 else "broken", told, step, {"lines": wrong})
     for journal in sorted(store.root.glob(f"*/{LEDGER_NAME}.journal")):
         path = journal.with_name(LEDGER_NAME)
         yield _of_list(path.relative_to(store.root).as_posix(), partial(_videos, path))
-    if (store.root / JOURNAL_NAME).is_file():
-        yield Check("store", "forget", "broken", "was interrupted, and is not done", "sr-data forget")
+    if os.path.lexists(store.root / JOURNAL_NAME):
+        left = _of_list("forget", lambda: _count(len(left_to_forget(store)), "clip"))
+        if left.state == "ok":  # it can be read, so the next call ends it
+            told = f"was interrupted, and is not done: {left.found}"
+            left = Check("store", "forget", "broken", told, "sr-data forget")
+        yield left
 
 
 def _videos(path: Path) -> str:
@@ -154,9 +202,9 @@ def _of_list(name: str, read: Callable[[], str]) -> Check:
 def _holders(store: Store) -> str:
     """Return which of the store's lock files another process has; they are tried, and let go at once."""
     held = []
-    folder = store.root / ".locks"
+    folder = store.root / _LOCKS_DIR
     for path in sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []:
-        with path.open("rb") as file:
+        with suppress(PermissionError), path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
