@@ -25,7 +25,7 @@ from sr_datasets.build import build_pairs, locked_folder
 from sr_datasets.built import RECIPES_NAME, built_sets, read_recipe_lock, recipe_locks, remote_sets
 from sr_datasets.cli.main import app
 from sr_datasets.errors import BuildError, RemoteError, SelectionError, ShardError, StoreError
-from sr_datasets.forget import ForgetReport, _Work, forget, plan_forget
+from sr_datasets.forget import ForgetReport, RemoteHolder, _Work, forget, plan_forget
 from sr_datasets.ingest import verify_store
 from sr_datasets.inspect import inspect_set, measure_set
 from sr_datasets.inspect.measuring import MEASURES_NAME
@@ -605,10 +605,13 @@ def test_a_set_at_an_address_is_looked_at_and_named_until_the_clip_is_there_no_m
 
         assert {str(Place(one.address)) for one in report.remote} == {"s3://tests/kept", "s3://tests/set"}
         said = report.to_text(done=True)
+        endpoint = f"http://127.0.0.1:{server.port}"
         assert (
-            "s3://tests/set: a set there has 1 clip of these. Delete it (aws s3 rm --recursive s3://tests/set/), and "
-            "build it again where you still want it: sr-data build-pairs made --out s3://tests/set" in said
+            f"s3://tests/set: a set there has 1 clip of these. Delete it (aws s3 rm --recursive --endpoint-url {endpoint} "
+            "s3://tests/set/), and build it again where you still want it: sr-data build-pairs made.yaml --out "
+            f"'{Place(address).plain}' (the file of your recipe)\n" in said
         )
+        assert "endpoint_override=" in Place(address).plain
 
         server.filesystem.delete_dir("tests/set")
         build_pairs(recipe_of(tmp_path), out_dir=address, store=store)  # of the clips that are left
@@ -628,6 +631,13 @@ def test_a_set_at_an_address_is_looked_at_and_named_until_the_clip_is_there_no_m
     monkeypatch.setattr(Place, "size_of", refuse)
     (unseen,) = [one for one in plan_forget(store, ["made/clip2"]).remote if "/set" in one.address]
     assert "s3://tests/set: could not be looked at, and was built with 1 clip of these (" in unseen.to_text()
+
+
+def test_what_is_to_be_typed_for_a_set_of_a_known_recipe_in_amazons_store_is_short():
+    text = RemoteHolder("s3://b/set?region=eu-west-1", "demo", ("demo/leaves_1",), "").to_text()
+    assert "(aws s3 rm --recursive --region eu-west-1 s3://b/set/)" in text
+    assert text.endswith("sr-data build-pairs demo --out 's3://b/set?region=eu-west-1'")
+    assert "Delete it (all that lies there), " in RemoteHolder("gs://b/set", "demo", (), "").to_text()
 
 
 def test_the_command_asks_first_and_needs_a_terminal_for_that(

@@ -20,6 +20,7 @@ import datetime
 import errno
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -28,6 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 from stat import S_ISREG
 from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import ValidationError
 
@@ -150,10 +152,13 @@ class RemoteHolder:
             if self.trouble
             else f"a set there has {count} of these"
         )
-        step = f"aws s3 rm --recursive {place}/" if place.startswith("s3:") else "all that lies there"
+        step = _aws_rm(self.address) if place.startswith("s3:") else "all that lies there"
+        again, note = self.recipe, ""
+        if self.recipe not in catalog.recipe_ids():
+            again, note = f"{self.recipe}.yaml", " (the file of your recipe)"
         return (
             f"{place}: {what}. Delete it ({step}), and build it again where you still want it: sr-data build-pairs "
-            f"{self.recipe} --out {place}"
+            f"{shlex.quote(again)} --out {shlex.quote(Place(self.address).plain)}{note}"
         )
 
 
@@ -384,6 +389,17 @@ def left_to_forget(store: Store) -> tuple[str, ...]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _aws_rm(address: str) -> str:
+    """Return the command of Amazon's own tool that deletes what lies at an address."""
+    options = dict(parse_qsl(urlsplit(address).query))
+    endpoint = options.get("endpoint_override", "")
+    if endpoint and "://" not in endpoint:
+        endpoint = f"{options.get('scheme', 'https')}://{endpoint}"
+    named = (("--endpoint-url", endpoint), ("--region", options.get("region", "")))
+    words = [word for pair in named if pair[1] for word in pair]
+    return shlex.join(["aws", "s3", "rm", "--recursive", *words, f"{Place(address)}/"])
 
 
 def _is_full(error: BaseException | None) -> bool:
