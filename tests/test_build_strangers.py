@@ -76,22 +76,33 @@ def parquet(columns: list[str]) -> bytes:
 AMONG = [
     ("README.md", b"my own work"),
     ("README.md", b"# My notes\nI made this with sr-datasets, see its docs.\n"),
+    ("README.md", b"# Our lab's notes. Built with sr-datasets by Alice.\n"),
+    ("README.md", b"HR-LR patch pairs at x3, built with sr-datasets from the recipe `made`.\n"),
+    (
+        "README.md",
+        b"<!-- written by sr-datasets; SHA-256 of this text with zeros here: " + b"0" * 64 + b" -->\n",
+    ),
     ("README.md", b"work " * 700_000),
     ("README.md", b""),
     ("croissant.json", b'{"name": "mine"}'),
+    ("croissant.json", b'{\n "name": "mine",\n "description": "docs/shards.md of sr-datasets"\n}\n'),
     ("build-report.json", b'{"built": "by hand"}'),
+    ("build-report.json", b'{\n "content_digest": "none yet"\n}\n'),
     ("index.parquet", b"my own work"),
     ("index.parquet", b"PAR1"),
     ("index.parquet", b"PAR1" + b"\xff\xff\xff\x7fPAR1"),
     ("index.parquet", b"PAR1 broken \x05\0\0\0PAR1"),
     ("index.parquet", parquet(["word", "page"])),
+    ("index.parquet", parquet(["shard", "row_group", "notes"])),
     (".parts/notes.txt", b"my own work"),
     ("README.md/notes.txt", b"my own work"),
 ]
 """What somebody may have put among the files of a build that was killed."""
 
 
-@pytest.mark.parametrize(("name", "data"), AMONG)
+@pytest.mark.parametrize(
+    ("name", "data"), [*AMONG, ("sr-data.json", b'{"name": "mine"}'), ("sr-data.json", b"my own work")]
+)
 def test_a_file_of_the_users_own_among_those_of_a_killed_build_stays_too(
     recipe: Recipe, store: Store, tmp_path: Path, name: str, data: bytes
 ):
@@ -184,6 +195,23 @@ def test_cards_of_a_finished_set_that_were_edited_stay(recipe: Recipe, store: St
     build_pairs(recipe, out_dir=set_dir, store=store)
     assert "by Alice" in (set_dir / "README.md").read_text()
     assert (set_dir / "croissant.json").exists()
+
+
+def test_cards_that_were_edited_before_a_killed_build_went_on_stay(
+    recipe: Recipe, store: Store, tmp_path: Path
+):
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+    for cut in (lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:100])):
+        cut(tmp_path / "set" / "sr-data.json")
+        for name in ("README.md", "croissant.json"):
+            right = (tmp_path / "set" / name).read_bytes()
+            (tmp_path / "set" / name).write_bytes(right.replace(b"Noise", b"Noise, by Alice", 1))
+            before = hashes(tmp_path / "set")
+            with pytest.raises(BuildError, match=rf"no build wrote: {name}\. "):
+                build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+            assert hashes(tmp_path / "set") == before
+            (tmp_path / "set" / name).write_bytes(right)
+        build_pairs(recipe, out_dir=tmp_path / "set", store=store)
 
 
 def test_a_file_that_is_alone_in_a_folder_is_named_once(recipe: Recipe, store: Store, tmp_path: Path):

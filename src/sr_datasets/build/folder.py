@@ -253,10 +253,10 @@ def _strangers(tasks: Sequence[ShardTask], out_dir: Path) -> list[str]:
         and not path.name.startswith(".nfs")
         and (begun or not _may_stand_before_the_state(path))
     ]
-    if not (out_dir / SET_NAME).exists():
-        place = Place(out_dir)
+    place, looked_into = Place(out_dir), (*LAST_FILES, SET_NAME)
+    if described(place) is None:
         found += [
-            path.name for path in entries if path.name in LAST_FILES and not is_of_a_build(place, path.name)
+            path.name for path in entries if path.name in looked_into and not is_of_a_build(place, path.name)
         ]
     if begun and (out_dir / PARTS_DIR).is_dir():
         found += strangers_of_parts([path.name for path in (out_dir / PARTS_DIR).iterdir()])

@@ -6,6 +6,7 @@ A build goes on with the same packages, and with no others. What no build made i
 import io
 import json
 import platform
+import re
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from sr_datasets.build.packages import differing
 from sr_datasets.card import CARD_NAME, CROISSANT_NAME
+from sr_datasets.card.seal import SEAL_BYTES, has_seal, is_sealed
 from sr_datasets.errors import BuildError, RemoteError, ShardError
 from sr_datasets.progress import Progress
 from sr_datasets.recipe import Recipe
@@ -35,22 +37,24 @@ from sr_datasets.shards.sets import (
 
 LAST_FILES: Final = (INDEX_NAME, CARD_NAME, CROISSANT_NAME, REPORT_NAME)
 """Files that a build writes after its shards and before ``sr-data.json``."""
-_MARKS: Final = {
-    CARD_NAME: b"built with sr-datasets from the recipe",
-    CROISSANT_NAME: b"of sr-datasets",
-    REPORT_NAME: b'"content_digest": "',
-}
-"""What these files have, whatever set they are of."""
-_END_BYTES = 512 << 10
-"""So much of a text is read from its beginning, where the mark of a card stands, and from its end."""
+_REPORT = re.compile(
+    rb'\A\{\n "recipe": "[^\n]*",\n "workers": .*\n "content_digest": "[0-9a-f]{64}",\n', re.DOTALL
+)
+"""What a report is up to its lists of clips."""
+_REPORT_BYTES = 1 << 20
+_SET_HEAD = b'{\n "format": '
+"""What ``sr-data.json`` begins with, cut off or not."""
+_MOST_CARD_BYTES = 256 << 20
+"""The cards of a million shards have less."""
 _MOST_FOOTER_BYTES = 64 << 20
 """The index of a billion rows has less."""
 
 
 def is_of_a_build(place: Place, name: str) -> bool:
-    """Return whether one of ``LAST_FILES`` is what builds write, and not somebody's of the same name.
+    """Return whether one of ``LAST_FILES``, or ``sr-data.json``, is what builds write, and not somebody's of the same name.
 
-    Of a text at most 1 MiB is read, of an index its footer.
+    A card that was edited is somebody's, and so is one of a version that did not seal them: where in doubt, no build goes on.
+    Of a report at most 1 MiB is read, of an index its footer, of a card without a seal its end.
 
     Raises:
         RemoteError: The place cannot be reached or refuses.
@@ -61,15 +65,17 @@ def is_of_a_build(place: Place, name: str) -> bool:
         with RangeReader(place, name) as file:
             if name == INDEX_NAME:
                 return _is_index(file)
-            ends = [
-                file.read_at(start, min(_END_BYTES, file.size))
-                for start in (0, max(0, file.size - _END_BYTES))
-            ]
+            if name == REPORT_NAME:
+                return _REPORT.match(file.read_at(0, min(_REPORT_BYTES, file.size))) is not None
+            if name == SET_NAME:
+                head = file.read_at(0, min(len(_SET_HEAD), file.size))
+                return _SET_HEAD.startswith(head)
+            end = file.read_at(max(0, file.size - SEAL_BYTES), min(SEAL_BYTES, file.size))
+            return has_seal(end) and file.size <= _MOST_CARD_BYTES and is_sealed(file.read_at(0, file.size))
     except RemoteError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return True
         raise
-    return any(_MARKS[name] in end for end in ends)
 
 
 def _is_index(file: RangeReader) -> bool:
@@ -81,7 +87,13 @@ def _is_index(file: RangeReader) -> bool:
     alone = io.BytesIO(b"PAR1" + file.read_at(file.size - footer_bytes, footer_bytes))
     try:
         check_footer_of(Path(INDEX_NAME), alone)
-        return bool(pq.read_schema(alone).names[:2] == INDEX_SCHEMA.names[:2])
+        names = pq.read_schema(alone).names
+        # An earlier version's has fewer columns, in the same order.
+        return names == [name for name in INDEX_SCHEMA.names if name in names] and {
+            "shard",
+            "row_group",
+            "sample_id",
+        } <= set(names)
     except (FooterError, OSError, pa.ArrowException):
         return False
 

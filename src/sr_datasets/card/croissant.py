@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from sr_datasets.card.facts import CardFacts
+from sr_datasets.card.seal import NO_SEAL, sealed
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, INDEX_SCHEMA, SET_NAME, SetInfo, set_json_pieces
 
 _PARQUET = "application/x-parquet"
@@ -107,8 +108,10 @@ def croissant_of(facts: CardFacts, readme: bytes) -> str:
             for name in ("degradation", "sampling", "split", "hr", "color", "scale", "seed")
             if name in recipe
         ],
+        # No property of Croissant: the name has no prefix of the context.
+        "sr-datasets:sha256": NO_SEAL,
     }
-    return json.dumps(described, indent=1, ensure_ascii=False) + "\n"
+    return sealed(json.dumps(described, indent=1, ensure_ascii=False) + "\n")
 
 
 def _description(facts: CardFacts) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from sr_datasets.card.facts import CardFacts
+from sr_datasets.card.seal import NO_SEAL, sealed
 from sr_datasets.files import human_bytes
 from sr_datasets.manifest import License
 from sr_datasets.shards.sets import DATA_DIR, INDEX_NAME, SET_NAME
@@ -70,8 +71,10 @@ def readme_of(facts: CardFacts, *, pixels: bool = True) -> str:
         "```",
         "",
         *_files(facts),
+        f"<!-- written by sr-datasets; SHA-256 of this text with zeros here: {NO_SEAL} -->",
+        "",
     ]
-    return "\n".join(parts)
+    return sealed("\n".join(parts))
 
 
 _READING = (
