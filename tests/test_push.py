@@ -23,10 +23,12 @@ from typer.testing import CliRunner
 from sr_datasets import remotes
 from sr_datasets.build import build_pairs
 from sr_datasets.built import read_recipe_lock
+from sr_datasets.card import CROISSANT_NAME
 from sr_datasets.catalog import load_recipe
 from sr_datasets.cli.main import app
 from sr_datasets.errors import RemoteError, ShardError, TermsError
 from sr_datasets.files import sha256_of
+from sr_datasets.progress import Silent
 from sr_datasets.push import LOCK_NAME, MARKER_NAME, PLAN_NAME, RECIPE_NAME, push_set
 from sr_datasets.shards.remote import RemoteSet
 from sr_datasets.shards.sets import INDEX_NAME, SET_NAME, read_set
@@ -243,7 +245,7 @@ def test_a_file_of_the_users_own_among_those_of_a_killed_push_stays(
 
     def dying(self: remotes.Place, source: Path | bytes, name: str, **how: Any) -> None:
         if name == INDEX_NAME:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # behind the cards
         real(self, source, name, **how)
 
     with monkeypatch.context() as patch:
@@ -251,16 +253,47 @@ def test_a_file_of_the_users_own_among_those_of_a_killed_push_stays(
         with pytest.raises(KeyboardInterrupt):
             push_set(set_dir, s3.address(there), recipe_only=recipe_only)
     ours = s3.get(f"{there}/README.md")
-    for name in ("README.md", INDEX_NAME):
-        s3.put(f"{there}/{name}", b"my own work")
+    mine = [
+        ("README.md", b"my own work"),
+        ("README.md", ours.replace(b"Noise", b"Alice")),
+        (INDEX_NAME, b"mine"),
+    ]
+    mine += [(RECIPE_NAME if recipe_only else CROISSANT_NAME, b'{"name": "mine"}')]
+    for name, data in mine:
+        before = s3.get(f"{there}/{name}") if name in s3.names(there) else None
+        s3.put(f"{there}/{name}", data)
         with pytest.raises(
-            RemoteError, match=rf"{there} holds something else: {name}.*Nothing was changed there"
+            RemoteError, match=rf"{there} holds something else: {name}\..*Nothing was changed there"
         ):
             push_set(set_dir, s3.address(there), recipe_only=recipe_only)
-        assert s3.get(f"{there}/{name}") == b"my own work"
-        s3.put(f"{there}/README.md", ours)
-    s3.filesystem.delete_file(f"tests/{there}/{INDEX_NAME}")
+        assert s3.get(f"{there}/{name}") == data
+        s3.filesystem.delete_file(f"tests/{there}/{name}")
+        if before is not None:
+            s3.put(f"{there}/{name}", before)
     assert push_set(set_dir, s3.address(there), recipe_only=recipe_only).sent == 2
+
+
+@pytest.mark.parametrize("recipe_only", [False, True])
+def test_a_card_that_was_edited_where_it_was_pushed_stays(s3: ObjectStore, set_dir: Path, recipe_only: bool):
+    class Said(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def log(self, message: str) -> None:
+            self.lines.append(message)
+
+    there = f"edited-{recipe_only}"
+    first = push_set(set_dir, s3.address(there), recipe_only=recipe_only)
+    s3.put(f"{there}/README.md", b"by Alice")
+    again = push_set(set_dir, s3.address(there), recipe_only=recipe_only, progress=Said())
+
+    assert s3.get(f"{there}/README.md") == b"by Alice"
+    assert (again.sent, again.present) == (0, len(first.files))
+    assert Said.lines.pop().endswith(
+        f"{there}/README.md is another one than here, and stays: the set is there already. Delete it there to have this "
+        "one sent."
+    )
+    s3.filesystem.delete_file(f"tests/{there}/README.md")
+    assert push_set(set_dir, s3.address(there), recipe_only=recipe_only).sent == 1
 
 
 @pytest.mark.parametrize("name", ["a", "holiday/1.jpg", "data/notes.txt", "data/data/x"])

@@ -85,7 +85,8 @@ def push_set(
     """Copy a finished set to a place, verify it there, and write ``sr-data.json`` last.
 
     The set is verified first. Each file is read back and hashed after it was sent. A push that was interrupted, however,
-    goes on where it was when it is run again; until it has ended, the place is no set.
+    goes on where it was when it is run again; until it has ended, the place is no set. A card of a set that is there already
+    stays, as somebody may have added to it.
 
     Args:
         set_dir: Folder of the set.
@@ -186,13 +187,21 @@ def _copy(
     last = names[-1]
     marker = json.dumps({"pushing": hashlib.sha256((folder / last).read_bytes()).hexdigest()}).encode()
     under_way = _check_place(folder, names, place, marker)
-    if not under_way and place.size_of(last) is None:
+    finished = place.size_of(last) is not None
+    if not under_way and not finished:
         place.send(marker, MARKER_NAME)
     sent = 0
     with progress.bar(f"pushing to {place}", total=sum(sizes.values()), unit="bytes") as bar:
         for name in names:
             digest = sha256_of(folder / name)
             if place.size_of(name) == sizes[name] and place.sha256_of(name) == digest:
+                bar.advance(sizes[name], present=True)
+                continue
+            if finished and name in (CARD_NAME, CROISSANT_NAME) and place.size_of(name) is not None:
+                progress.log(
+                    f"{place.shown(name)} is another one than here, and stays: the set is there already. Delete it there to "
+                    "have this one sent."
+                )
                 bar.advance(sizes[name], present=True)
                 continue
             place.send(folder / name, name, passed=bar.advance)
@@ -238,12 +247,7 @@ def _check_place(folder: Path, names: Sequence[str], place: Place, marker: bytes
     whole = names[-1] in other and place.read(names[-1]) == (folder / names[-1]).read_bytes()
     strangers = _strangers(place, there)
     if under_way:
-        from sr_datasets.build.makers import (
-            LAST_FILES,
-            is_of_a_build,
-        )  # only who goes on with a push waits for it
-
-        strangers += [name for name in other if name in LAST_FILES and not is_of_a_build(place, name)]
+        strangers += [name for name in other if name not in names or not _is_sent(folder, name, place)]
     elif not whole and other:
         strangers = [*other, *strangers]
     if strangers:
@@ -252,6 +256,13 @@ def _check_place(folder: Path, names: Sequence[str], place: Place, marker: bytes
             "delete what is there."
         )
     return under_way
+
+
+def _is_sent(folder: Path, name: str, place: Place) -> bool:
+    """Return whether a file is there as an earlier call of this push sent it; of a shard, which is hashed later, by its size."""
+    if place.size_of(name) != (folder / name).stat().st_size:
+        return False
+    return name.startswith(f"{DATA_DIR}/") or place.sha256_of(name) == sha256_of(folder / name)
 
 
 def _strangers(place: Place, ours: Collection[str]) -> list[str]:
