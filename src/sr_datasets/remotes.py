@@ -75,7 +75,8 @@ def check_place(text: str) -> None:
     if plain != text and is_address(plain):
         raise RemoteError(f"'{text}' begins or ends with a blank, which no address does. Write {plain}")
     if (found := _HALF_ADDRESS.match(plain)) is not None:
-        meant = f"{found[1]}://{'/' * (found[1] == 'file')}{plain[found.end() :]}"
+        rest = plain[found.end() :]
+        meant = f"{found[1]}://{os.path.abspath(rest) if found[1] == 'file' else rest}"  # noqa: PTH100 - links stay
         raise RemoteError(
             f"{plain} is no address: behind {found[1]}: come two slashes. Write {meant}, or ./{plain} for a folder of that name."
         )

@@ -1,5 +1,6 @@
 """The ``sr-data`` application that the command modules add themselves to, and the options they share."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,12 +31,22 @@ _ORDER = (
     "arch",
 )
 
+_PLACES = ("--out", "--store")
+"""Options whose empty value, such as that of a shell variable that is not set, would be the current folder."""
+
 
 class _Commands(TyperGroup):
     """Lists the commands in the order of the work, each with its whole first sentence."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        for word, following in pairwise([*args, "--"]):
+            name = word.removesuffix("=")
+            if name in _PLACES and (name != word or not following):
+                raise typer.BadParameter("is empty: name a folder", ctx=ctx, param_hint=name)
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         for command in self.commands.values():

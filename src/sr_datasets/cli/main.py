@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 
 from sr_datasets.cli import (
     arch,
@@ -50,6 +51,7 @@ def main() -> None:
     answer_signals()
     try:
         try:
+            _require_current_folder()
             app()
         finally:
             try:
@@ -71,6 +73,15 @@ def main() -> None:
         # The reader of our output went away (`sr-data list | head`): nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except UnicodeEncodeError as error:
+        # How Python keeps bytes of a name that are not UTF-8.
+        if not "\udc80" <= error.object[error.start] <= "\udcff":
+            raise
+        from sr_datasets.remotes import not_utf8
+
+        line = error.object[: error.end].rpartition("\n")[2] + error.object[error.end :].partition("\n")[0]
+        sys.stderr.write(f"sr-data: error: {not_utf8(line)}\n")
+        sys.exit(1)
     except OSError as error:
         # A disk, a permission, a folder where a file should be: the world's fault, in the system's own words.
         where = f"{error.filename}: " if error.filename else ""
@@ -88,3 +99,13 @@ def main() -> None:
         if ended.code == 1 and type(sys.stdout).__name__ == "PacifyFlushWrapper":
             sys.exit(0)  # typer's own answer to a reader that went away, which is no error
         raise
+
+
+def _require_current_folder() -> None:
+    """Refuse to work where no relative path leads anywhere, and torch ends the process when it is imported."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise SrDataError(
+            "the current folder was deleted. Go to one that is there (cd), then run the same command again."
+        ) from None

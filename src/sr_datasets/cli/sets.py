@@ -113,9 +113,10 @@ def build_pairs_command(
     from sr_datasets.built import RECIPES_NAME, read_recipe_lock
     from sr_datasets.catalog import find_recipe
     from sr_datasets.cli.console import progress_on_stderr
-    from sr_datasets.remotes import is_address
+    from sr_datasets.remotes import check_place, is_address
     from sr_datasets.store import Store
 
+    check_place(out)
     ours, who = _part(part), _workers(workers, engine, ray_address)
     home, chosen = Store(store), find_recipe(recipe)
     path = lock_file or (home.root / RECIPES_NAME if locked else None)

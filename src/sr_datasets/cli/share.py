@@ -44,11 +44,13 @@ def push_command(
     from sr_datasets.cli.console import progress_on_stderr
     from sr_datasets.files import human_bytes
     from sr_datasets.push import push_set
+    from sr_datasets.remotes import check_place
 
     if not remote.strip():
         raise typer.BadParameter(
             "is empty: name a folder, or an address such as s3://bucket/set", param_hint="REMOTE"
         )
+    check_place(remote)
     with progress_on_stderr() as progress:
         report = push_set(path, remote, recipe_only=recipe_only, progress=progress)
     if as_json:

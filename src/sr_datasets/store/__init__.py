@@ -30,7 +30,7 @@ __all__ = [
 def default_root() -> Path:
     """Return ``$SR_DATA_HOME``, or ``sr-datasets`` in the user's data folder (XDG)."""
     if home := os.environ.get("SR_DATA_HOME"):
-        return Path(home)
+        return Path(os.path.expanduser(home))  # noqa: PTH111 - Path.expanduser fails where there is no such user
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "sr-datasets"
 
