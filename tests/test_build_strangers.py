@@ -1,6 +1,8 @@
 """What no build made is never written over by one, whatever it is called."""
 
+import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +18,7 @@ from sr_datasets.build.planning import Part
 from sr_datasets.errors import BuildError
 from sr_datasets.recipe import Recipe
 from sr_datasets.remotes import RangeReader
+from sr_datasets.shards.sets import read_set
 from sr_datasets.store import Store
 
 MINE = [
@@ -247,3 +250,31 @@ def test_what_a_killed_build_of_ours_left_does_not_keep_it_from_going_on(
     (at_once / "..build.json.0123abcd.part").touch()
     build_pairs(recipe, out_dir=at_once, store=store)
     assert hashes(at_once) == right
+
+
+def test_cards_that_were_edited_stay_when_a_clip_comes_back(
+    recipe: Recipe, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    build_pairs(recipe, out_dir=tmp_path / "right", store=store)
+    one = read_set(tmp_path / "right").inputs[0]
+    clip = store.path_of(store.find(one.source, one.clip))
+    whole, stat = clip.read_bytes(), clip.stat()
+    clip.write_bytes(whole[:100])
+    few = build_pairs(recipe, out_dir=tmp_path / "set", store=store, on_error="skip")
+    assert sum(few.pairs.values()) == 4
+    card = (tmp_path / "set" / "README.md").read_bytes() + b"PUBLISHER NOTE"
+    (tmp_path / "set" / "README.md").write_bytes(card)
+    clip.write_bytes(whole)
+    os.utime(clip, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    build_pairs(recipe, out_dir=tmp_path / "set", store=store)
+
+    cards = {"README.md", "croissant.json"}
+    right, found = hashes(tmp_path / "right"), hashes(tmp_path / "set")
+    assert {name: found[name] for name in found.keys() - cards} == {
+        name: right[name] for name in right.keys() - cards
+    }
+    assert sha256(card).hexdigest() in (tmp_path / "set" / "croissant.json").read_text()
+    assert (tmp_path / "set" / "README.md").read_bytes() == card
+    assert "README.md: not as this version writes it" in caplog.text
+    assert "croissant.json" not in caplog.text

@@ -71,6 +71,8 @@ def test_a_dataset_reads_a_relative_folder_with_a_colon(here: Path):
         ("file:x", r"two slashes. Write file:///.*/x, or \./file:x"),
         (" s3://tests/x", r"begins or ends with a blank.* Write s3://tests/x"),
         ("memory://x", "is the memory of this process"),
+        ("s3://tests/k#1?region=x", r"s3://tests/k#\.\.\. has a '#'.* write %23"),
+        ("file:///tmp/a#1", r"has a '#'.* write %23"),
         (" ", "is empty"),
         (os.fsdecode(b"out\xfe"), r"The name out\\xfe is not UTF-8"),
     ],

@@ -19,6 +19,7 @@ delete. Every call names them again until the clips are there no more.
 import datetime
 import errno
 import json
+import logging
 import re
 import shlex
 from collections import Counter
@@ -86,6 +87,8 @@ from sr_datasets.store import ClipRecord, Store, StorePath
 
 JOURNAL_NAME = "forgetting.json"
 """What is being forgotten, in the store's folder."""
+
+_logger = logging.getLogger(__name__)
 
 _Name = tuple[str, str]  # source, clip
 _CLIP_NAME = re.compile(r"[a-z0-9][a-z0-9-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -910,6 +913,13 @@ def _finish(
         skipped=[clip for clip in info.skipped if (clip.source, clip.clip) not in names],
         packages={**info.packages, "pyarrow": version("pyarrow")},
     )
+    for name in (CARD_NAME, CROISSANT_NAME):
+        if not is_of_a_build(Place(folder), name):
+            _logger.warning(
+                "%s: not as this version writes it: it is written anew, since it may name what is forgotten, and what was added "
+                "to it by hand is gone",
+                folder / name,
+            )
     write_card(folder, fresh)
     remove(folder / REPORT_NAME)  # it may name the clips
     remove(folder / MEASURES_NAME)  # numbers of their pixels

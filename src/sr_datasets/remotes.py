@@ -80,9 +80,18 @@ def check_place(text: str) -> None:
         raise RemoteError(
             f"{plain} is no address: behind {found[1]}: come two slashes. Write {meant}, or ./{plain} for a folder of that name."
         )
+    _check_mark(plain)
     if plain.lower().startswith("memory://"):
         raise RemoteError(
             f"{plain} is the memory of this process, which ends with the command: name a place that stays."
+        )
+
+
+def _check_mark(text: str) -> None:
+    if is_address(text) and "#" in text and urlsplit(text).scheme.lower() in _URI_SCHEMES:
+        raise RemoteError(
+            f"{text.partition('#')[0]}#... has a '#', at which an address ends: write %23 in its place.",
+            final=True,
         )
 
 
@@ -484,6 +493,7 @@ def _escaped(address: str) -> str:
     _check_utf8(address)
     if not is_address(address) or urlsplit(address).scheme.lower() not in _URI_SCHEMES:
         return address
+    _check_mark(address)
     place, mark, options = address.partition("?")
     return quote(place, safe="/%:@!$&'()*+,;=~") + mark + options
 

@@ -175,7 +175,7 @@ def strangers_error(place: Path | Place, names: Sequence[str]) -> BuildError:
     """Return what is said where a set's place holds what no build made."""
     return BuildError(
         f"{place} holds files that no build wrote: {some(sorted(set(names)))}. Nothing was changed there. Give --out a new or an "
-        "empty folder."
+        "empty folder; or move them away, and what the build finished there is kept. Cards of an earlier version count as somebody's."
     )
 
 

@@ -1,6 +1,7 @@
 """What a build made: the description of its set, and the report of its run."""
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,10 +9,10 @@ from pathlib import Path
 
 from sr_datasets.build.cutting import ShardResult
 from sr_datasets.build.folder import inputs_of
-from sr_datasets.build.makers import described
+from sr_datasets.build.makers import described, is_of_a_build
 from sr_datasets.build.packages import packages_of
 from sr_datasets.build.planning import PairPlan, Part, ShardTask
-from sr_datasets.card import write_card
+from sr_datasets.card import CARD_NAME, CROISSANT_NAME, write_card
 from sr_datasets.engine import RayCluster, Workers
 from sr_datasets.errors import BuildError
 from sr_datasets.files import write_atomic
@@ -25,6 +26,8 @@ from sr_datasets.shards.sets import (
     describe_set,
     write_set_json,
 )
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +184,20 @@ def report_of(
 def write_descriptions(folder: Path, info: SetInfo, report: BuildReport, workers: Workers) -> None:
     """Write the cards, the report, and last ``sr-data.json`` into a folder that has the index.
 
-    Cards of this very set stay as they are: whoever publishes it may have added to them.
+    Cards of this very set stay as they are: whoever publishes it may have added to them. Of a set that has changed since, such
+    as by a clip that was left out before, those stay that were edited.
     """
-    write_card(folder, info, anew=described(Place(folder)) != info)
+    keep = [CARD_NAME, CROISSANT_NAME]
+    if described(Place(folder)) != info:
+        keep = [name for name in keep if not is_of_a_build(Place(folder), name)]
+        if keep:
+            _logger.warning(
+                "%s: %s: not as this version writes it, so somebody edited it, and it stays. It tells of the set as it was: move "
+                "it away and run the same command again for a new one.",
+                folder,
+                " and ".join(keep),
+            )
+    write_card(folder, info, keep=keep)
     text = {
         "recipe": info.recipe["id"],
         "workers": "ray" if isinstance(workers, RayCluster) else workers,

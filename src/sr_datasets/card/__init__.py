@@ -1,5 +1,6 @@
 """The card of a set: what it is, for people (``README.md``) and for programs (``croissant.json``)."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ CROISSANT_NAME: Final = "croissant.json"
 """The card for programs. Sets that were built before it was written are sets all the same."""
 
 
-def write_card(set_dir: Path, info: SetInfo, *, anew: bool = True) -> None:
+def write_card(set_dir: Path, info: SetInfo, *, keep: Collection[str] = ()) -> None:
     """Write both cards of a set, after its index and before ``sr-data.json``.
 
     No time, path or host is in them: the same set and the same manifests give the same bytes.
@@ -25,12 +26,14 @@ def write_card(set_dir: Path, info: SetInfo, *, anew: bool = True) -> None:
     Args:
         set_dir: The set's folder.
         info: What the set is.
-        anew: Whether a card that is there goes; else only one that is missing is written.
+        keep: Names of cards that stay as they are where they are there.
 
     Raises:
         ShardError: The index cannot be read.
     """
-    missing = [name for name in (CARD_NAME, CROISSANT_NAME) if anew or not (set_dir / name).exists()]
+    missing = [
+        name for name in (CARD_NAME, CROISSANT_NAME) if name not in keep or not (set_dir / name).exists()
+    ]
     if not missing:
         return
     facts = gather(set_dir, info)

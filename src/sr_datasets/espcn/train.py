@@ -245,10 +245,9 @@ def _require_run(out_dir: Path) -> None:
         return
     has_model, elsewhere = "", ""
     if (out_dir / MODEL_NAME).exists():
-        has_model, elsewhere = (
-            " The model that it holds cannot be trained further.",
-            ", into another folder (--out)",
-        )
+        has_model = " The model that it holds cannot be trained further."
+    if out_dir.is_dir() and any(out_dir.iterdir()):
+        elsewhere = ", into another folder (--out)"
     raise ModelError(
         f"{out_dir} holds no run to go on with ({STATE_NAME} is missing).{has_model} Train anew: the same command "
         f"without --resume{elsewhere}."
