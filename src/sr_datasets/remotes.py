@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -468,10 +468,14 @@ def _interruptibly(action: Callable[[], _T]) -> _T:
             future.set_exception(error)
 
     threading.Thread(target=act, name=_AWAY, daemon=True).start()
+    while not future.done():
+        # Without a limit, a signal that comes as the wait begins, or to another thread, would not get through.
+        wait([future], timeout=_LOOK_SECONDS)
     return future.result()
 
 
 _AWAY = "sr-data remote"
+_LOOK_SECONDS = 0.2
 
 
 def is_waiting() -> bool:

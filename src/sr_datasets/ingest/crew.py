@@ -11,6 +11,8 @@ from sr_datasets.fetch.traffic import Stopped
 
 _Result = TypeVar("_Result")
 
+LOOK_SECONDS = 0.2
+"""Waits of the main thread are no longer at a time: else a signal that comes as one begins would not get through."""
 GRACE_SECONDS = 3.0
 """How long what is under way is waited for after a Ctrl-C."""
 
@@ -57,7 +59,7 @@ def run_all(work: Sequence[Callable[[], None]], *, jobs: int, stop: Callable[[],
         try:
             for thread in threads:
                 while thread.is_alive():
-                    thread.join(0.2)  # without a limit, a Ctrl-C would not get through
+                    thread.join(LOOK_SECONDS)
         except BaseException:
             waiting.clear()
             stop()
@@ -81,7 +83,8 @@ class Aside(Generic[_Result]):
 
     def begin(self, work: Callable[[], _Result]) -> Future[_Result]:
         """Begin a piece of work, as soon as fewer than ``at_once`` are under way, and return its future."""
-        self._free.acquire()
+        while not self._free.acquire(timeout=LOOK_SECONDS):
+            pass
         future: Future[_Result] = Future()
 
         def labour() -> None:
