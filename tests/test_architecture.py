@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "sr_datasets"
 # from left to right.
 FLOORS: list[list[set[str]]] = [
     [{"errors"}],
-    [{"files", "keys", "progress", "models", "exact"}, {"yamlfile", "remotes", "journal"}],
+    [{"files", "keys", "progress", "models", "exact", "aside"}, {"yamlfile", "remotes", "journal"}],
     [{"color", "metrics", "draws", "arithmetic"}],
     [{"manifest"}, {"facts"}, {"recipe"}, {"rules"}],
     [{"store"}, {"catalog"}, {"terms"}, {"built"}],

@@ -2,11 +2,9 @@
 
 import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from disks import small_disk
 from made import RECIPE, SIZES, made_store, put_clip, recipe_of
 from objectstore import object_store
 from test_build import hashes
@@ -261,20 +260,13 @@ def test_a_disk_too_full_for_the_list_of_what_stays_gets_room_from_what_goes(
 @pytest.fixture
 def full_disk(store: Store) -> Iterator[Store]:
     """Give a copy of the store on a disk of its own, on which nothing is free."""
-    if os.geteuid():
-        pytest.skip("mounting takes root")
-    with tempfile.TemporaryDirectory(prefix="forget-") as text:
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", text], capture_output=True, check=False)  # fmt: skip
-        if made.returncode:
-            pytest.skip(f"a tmpfs cannot be mounted here: {made.stderr.decode().strip()}")
-        root = Path(text) / "store"
-        shutil.copytree(store.root, root)
-        with suppress(OSError), (Path(text) / "fill").open("wb", buffering=0) as file:
+    with small_disk("4m") as disk:
+        shutil.copytree(store.root, disk / "store")
+        with suppress(OSError), (disk / "fill").open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
-        assert shutil.disk_usage(text).free == 0
-        yield Store(root)
-        subprocess.run(["umount", "--lazy", text], check=True)
+        assert shutil.disk_usage(disk).free == 0
+        yield Store(disk / "store")
 
 
 def test_clips_are_forgotten_on_a_disk_with_nothing_free(full_disk: Store):

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zlib
@@ -19,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from disks import small_disk
 from made import made_store
-from test_many_clips import records_of
+from test_many_clips import bring, records_of
 from typer.testing import CliRunner
 
 from sr_datasets import files, store
@@ -601,37 +601,22 @@ def test_a_journal_that_is_in_the_file_already_changes_nothing(
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """Give a small disk of its own."""
-    if os.geteuid():
-        pytest.skip("mounting takes root")
-    with tempfile.TemporaryDirectory(prefix="journal-") as text:
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", text], capture_output=True, check=False)  # fmt: skip
-        if made.returncode:
-            pytest.skip(f"a tmpfs cannot be mounted here: {made.stderr.decode().strip()}")
-        yield Path(text)
-        subprocess.run(["umount", "--lazy", text], check=True)
+    with small_disk("64k") as disk:
+        yield disk
 
 
 def test_a_disk_that_fills_up_keeps_what_came_and_goes_on_when_there_is_room(disk: Path):
-    records, came = records_of(200), 0
-    home = Store(disk)
-
-    def bring() -> None:
-        nonlocal came
-        with home.batch():
-            for record in records[came:]:
-                home.put(record)
-                came += 1
-
+    records, home, came = records_of(200), Store(disk), list[ClipRecord]()
     for kilobytes in (64, 80, 100, 144, 240):
         subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", disk], check=True)
-        before = came
+        before = len(came)
         with pytest.raises(SrDataError, match="the disk is full"):
-            bring()
-        assert came > before or kilobytes < 200  # to go on, a writer needs room for the whole file first
-        assert Store(disk).records() == home.records() == records[:came]
+            bring(home, records, came)
+        # To go on, a writer needs room for the whole file first.
+        assert len(came) > before or kilobytes < 200
+        assert Store(disk).records() == home.records() == came
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-    bring()
+    bring(home, records, came)
     assert (disk / LOCK_NAME).read_text() == right_text(records)
     assert sorted(path.name for path in disk.iterdir()) == [".locks", LOCK_NAME]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,14 @@ def records_of(count: int) -> list[ClipRecord]:
             )
         )
     return found
+
+
+def bring(home: Store, records: Sequence[ClipRecord], came: list[ClipRecord]) -> None:
+    """Note the records that have not come yet, one after another; those that come are added to ``came``."""
+    with home.batch():
+        for record in records[len(came) :]:
+            home.put(record)
+            came.append(record)
 
 
 def test_a_lock_file_is_read_in_pieces_and_keeps_what_records_share_once(

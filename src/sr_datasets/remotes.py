@@ -11,7 +11,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from sr_datasets.aside import begin, result_of
 from sr_datasets.errors import MissingExtraError, RemoteError
 from sr_datasets.files import atomic_path
 
@@ -454,28 +454,14 @@ def retried(action: Callable[[], _T]) -> _T:
 def _interruptibly(action: Callable[[], _T]) -> _T:
     """Do what waits for a network so that signals are answered meanwhile.
 
-    Python answers a signal in its main thread, and only between two of its own steps; Arrow's calls are one step each, and
-    wait for minutes. What is left behind goes on until the process ends (``is_waiting``).
+    Arrow's calls are one step of the interpreter each, and wait for minutes. What is left behind goes on until the process ends (``is_waiting``).
     """
     if threading.current_thread() is not threading.main_thread():
         return action()
-    future: Future[_T] = Future()
-
-    def act() -> None:
-        try:
-            future.set_result(action())
-        except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
-            future.set_exception(error)
-
-    threading.Thread(target=act, name=_AWAY, daemon=True).start()
-    while not future.done():
-        # Without a limit, a signal that comes as the wait begins, or to another thread, would not get through.
-        wait([future], timeout=_LOOK_SECONDS)
-    return future.result()
+    return result_of(begin(action, name=_AWAY))
 
 
 _AWAY = "sr-data remote"
-_LOOK_SECONDS = 0.2
 
 
 def is_waiting() -> bool:

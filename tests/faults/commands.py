@@ -132,3 +132,11 @@ def set_files(folder: Path) -> dict[str, str]:
 def is_one_sentence(said: str) -> bool:
     """Return whether a command that failed said so once, and without a traceback."""
     return said.count("sr-data: error: ") == 1 and "Traceback" not in said
+
+
+def quick_training(set_dir: Path, *, steps: int, checkpoint_every: int) -> list[str]:
+    """Return the command of a short training, but for its folder."""
+    command = [sys.executable, "-m", "sr_datasets.cli", "train", str(set_dir), "--preset", "quick"]
+    for option in (f"steps={steps}", f"checkpoint_every={checkpoint_every}", "threads=1"):
+        command += ["--set", option]
+    return [*command, "--out"]

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.commands import SOURCE, Commands, files_of, is_one_sentence, set_files
+from disks import small_disk
+from faults.commands import SOURCE, Commands, files_of, is_one_sentence, quick_training, set_files
 from made import MANIFEST, RECIPE, made_store, put_clip, recipe_of
 
 from sr_datasets.build import build_pairs
@@ -127,16 +128,7 @@ def test_trainings_killed_at_random_moments_end_in_the_same_model(scene: Scene):
     from sr_datasets.espcn.checkpoint import read_tensors
 
     draws, hits = random.Random(8), 0
-    command = [
-        sys.executable,
-        "-m",
-        "sr_datasets.cli",
-        "train",
-        str(scene.folder / "right"),
-        "--preset",
-        "quick",
-    ]
-    command += ["--set", "steps=400", "--set", "checkpoint_every=20", "--set", "threads=1", "--out"]
+    command = quick_training(scene.folder / "right", steps=400, checkpoint_every=20)
     environment = os.environ | {"PYTHONPATH": SOURCE, "HOME": str(scene.folder)}
     start = time.monotonic()
     subprocess.run([*command, str(scene.folder / "whole")], env=environment, check=True, capture_output=True)
@@ -170,17 +162,9 @@ def test_trainings_killed_at_random_moments_end_in_the_same_model(scene: Scene):
 
 
 @pytest.fixture
-def disk(scene: Scene) -> Iterator[Path]:
-    """Give a small disk of its own."""
-    path = scene.folder / "disk"
-    path.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", path], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {made.stderr.decode().strip()}")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
+def disk() -> Iterator[Path]:
+    with small_disk("8k") as disk:
+        yield disk
 
 
 @as_root

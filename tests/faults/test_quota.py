@@ -8,24 +8,23 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
-from faults.commands import Commands, files_of, is_one_sentence, set_files
+from faults.commands import Commands, files_of, is_one_sentence, quick_training, set_files
 from faults.test_faults import Scene, as_root
 from made import MANIFEST, made_store, write_y4m
 from servers import FaultServer
-from test_many_clips import records_of
+from test_many_clips import bring, records_of
 
 from sr_datasets.build import build_pairs
 from sr_datasets.errors import SrDataError
 from sr_datasets.files import sha256_of
 from sr_datasets.journal import journal_of
-from sr_datasets.store import LOCK_NAME, Store
+from sr_datasets.store import LOCK_NAME, ClipRecord, Store
 
 pytestmark = as_root
 WORDS = "the quota of this account"
@@ -151,22 +150,13 @@ def test_clips_noted_and_shards_built_on_a_quota_go_on_when_it_is_lifted(scene: 
 
 def note_clips(folder: Path, quotas: Quotas) -> int:
     """Note clips until no more can be; the last is not there, and the others are. Return how many came."""
-    records, came = records_of(150), 0
-    home = Store(folder)
-
-    def bring() -> None:
-        nonlocal came
-        with home.batch():
-            for record in records[came:]:
-                home.put(record)
-                came += 1
-
+    records, home, came = records_of(150), Store(folder), list[ClipRecord]()
     with pytest.raises(SrDataError, match=f"{WORDS} .* is used up"):
-        bring()
-    assert Store(folder).records() == home.records() == records[:came]
-    before = came
+        bring(home, records, came)
+    assert Store(folder).records() == home.records() == came
+    before = len(came)
     quotas.limit(folder, None)
-    bring()
+    bring(home, records, came)
     assert Store(folder).records() == records
     assert not journal_of(folder / LOCK_NAME).exists()
     assert sorted(path.name for path in folder.iterdir()) == [".locks", LOCK_NAME]
@@ -262,25 +252,8 @@ def test_trainings_on_quotas_go_on_when_they_are_lifted(scene: Scene, quotas: Qu
     from sr_datasets.espcn.checkpoint import read_tensors
 
     def train(folder: Path) -> "subprocess.CompletedProcess[str]":
-        command = [
-            sys.executable,
-            "-m",
-            "sr_datasets.cli",
-            "train",
-            str(scene.folder / "right"),
-            "--preset",
-            "quick",
-        ]
-        command += [
-            "--set",
-            "steps=40",
-            "--set",
-            "checkpoint_every=10",
-            "--set",
-            "threads=1",
-            "--out",
-            str(folder / "model"),
-        ]
+        command = quick_training(scene.folder / "right", steps=40, checkpoint_every=10)
+        command += [str(folder / "model")]
         if (folder / "model" / "last.safetensors").is_file():
             command += ["--resume"]
         environment = os.environ | {"HOME": str(scene.folder)}

@@ -109,10 +109,9 @@ def build_pairs(
 ) -> BuildReport:
     """Degrade the clips of a recipe and write its shards, index and card into a folder.
 
-    Shards that an earlier, interrupted run of the same build finished are kept; a finished set is left as it is, cards
-    that were edited too. Every file appears
-    whole or not at all, and ``sr-data.json``, which makes the folder a set, is written last. The store
-    notes the folder, and in ``recipes.lock`` the list of clips that was taken.
+    Shards that an earlier, interrupted run of the same build finished are kept; a finished set is left as it is, with
+    cards that were edited. Every file appears whole or not at all, and ``sr-data.json``, which makes the folder a set, is
+    written last. The store notes the folder, and in ``recipes.lock`` the list of clips that was taken.
 
     Args:
         recipe: What to build.

@@ -192,8 +192,8 @@ def write_descriptions(folder: Path, info: SetInfo, report: BuildReport, workers
         keep = [name for name in keep if not is_of_a_build(Place(folder), name)]
         if keep:
             _logger.warning(
-                "%s: %s: not as this version writes it, so somebody edited it, and it stays. It tells of the set as it was: move "
-                "it away and run the same command again for a new one.",
+                "%s: %s: not as this version writes it: edited, or of an earlier version, so it stays, and tells of the set as "
+                "it was. Move it away and run the same command again for a new one.",
                 folder,
                 " and ".join(keep),
             )

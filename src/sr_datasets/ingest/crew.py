@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from sr_datasets.aside import LOOK_SECONDS, begin
 from sr_datasets.fetch.traffic import Stopped
 
 _Result = TypeVar("_Result")
 
-LOOK_SECONDS = 0.2
-"""Waits of the main thread are no longer at a time: else a signal that comes as one begins would not get through."""
 GRACE_SECONDS = 3.0
 """How long what is under way is waited for after a Ctrl-C."""
 
@@ -85,15 +84,6 @@ class Aside(Generic[_Result]):
         """Begin a piece of work, as soon as fewer than ``at_once`` are under way, and return its future."""
         while not self._free.acquire(timeout=LOOK_SECONDS):
             pass
-        future: Future[_Result] = Future()
-
-        def labour() -> None:
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001  # it is raised where the result is asked for
-                future.set_exception(error)
-            finally:
-                self._free.release()
-
-        threading.Thread(target=labour, name="aside", daemon=True).start()
+        future = begin(work, name="aside")
+        future.add_done_callback(lambda _: self._free.release())
         return future

@@ -20,6 +20,7 @@ from itertools import takewhile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sr_datasets.aside import result_of
 from sr_datasets.catalog import archive_of
 from sr_datasets.errors import DecodeError, FetchError, ManifestError, SelectionError, SrDataError
 from sr_datasets.fetch import http
@@ -35,7 +36,7 @@ from sr_datasets.fetch.youtube.resolver import Resolver
 from sr_datasets.fetch.youtube.tfrecord import iter_records
 from sr_datasets.fetch.youtube.vocabulary import find_label, read_vocabulary
 from sr_datasets.files import disk_errors, human_bytes, sha256_of
-from sr_datasets.ingest.crew import GRACE_SECONDS, LOOK_SECONDS, Aside
+from sr_datasets.ingest.crew import GRACE_SECONDS, Aside
 from sr_datasets.ingest.probing import probe_safely
 from sr_datasets.ingest.settling import settle
 from sr_datasets.manifest import Clip, FileFacts, Source
@@ -463,7 +464,7 @@ class _Run:
     def _count(self, bar: Bar) -> None:
         """Wait for the first of the line, and count it."""
         before = self._here()
-        entry = self._keep(self._first())
+        entry = self._keep(result_of(self.line.popleft()))
         bar.advance(self._here() - before if self.wish.substitute else 1)
         bar.note(f"{self._here()} here")
         if self.failures >= _MOST_FAILURES:
@@ -473,13 +474,6 @@ class _Run:
                 f"{self._kept()} Update yt-dlp (pip install -U 'yt-dlp[default]') and see that a JavaScript runtime such "
                 "as Deno is installed, then run the same command again."
             )
-
-    def _first(self) -> _Done:
-        """Take the first out of the line, as soon as it is done."""
-        first = self.line.popleft()
-        while not first.done():
-            wait([first], timeout=LOOK_SECONDS)
-        return first.result()
 
     def _keep(self, done: _Done) -> Entry:
         """Add what became of a candidate to the report."""
@@ -501,7 +495,7 @@ class _Run:
         """Wait for all of the line, and keep what came: another error ends the run already."""
         while self.line:
             try:
-                self._keep(self._first())
+                self._keep(result_of(self.line.popleft()))
             except SrDataError as error:
                 self.progress.log(str(error))
 
