@@ -8,9 +8,10 @@ content digest that a build of the remaining list has.
 
 Nothing of it can be left half done. What is to go is written to ``ROOT/forgetting.json`` first; then the records go,
 so that no build takes the clips any more; then files, then rows. Only where the disk is too full to write these, files go
-before them: until ``forgetting.json`` is there, the records still name the clips, and the same call finds them again. A set is no set from its first change to its last
-(``sr-data.json`` is put aside), and shards are replaced whole. After a crash, or where a set could not be changed, the
-next call ends the work. Files are deleted, not overwritten: what disks and backups keep of them is out of reach.
+before them: until ``forgetting.json`` is there, the records still name the clips, and the same call finds them again. A set
+is no set from its first change to its last (``sr-data.json`` is put aside), and shards are replaced whole. After a crash, or
+where a set could not be changed, the next call ends the work. Files are deleted, not overwritten: what disks and backups
+keep of them is out of reach.
 
 Sets that builds wrote to addresses (``s3://bucket/set``) are looked at and named, and stay: they are for their owner to
 delete. Every call names them again until the clips are there no more.
@@ -916,8 +917,8 @@ def _finish(
     for name in (CARD_NAME, CROISSANT_NAME):
         if not is_of_a_build(Place(folder), name):
             _logger.warning(
-                "%s: not as this version writes it: it is written anew, since it may name what is forgotten, and what was added "
-                "to it by hand is gone",
+                "%s: not as this version writes it: edited, or of an earlier version. It is written anew, since it may name what "
+                "is forgotten; what was added to it by hand is gone",
                 folder / name,
             )
     write_card(folder, fresh)
