@@ -135,17 +135,18 @@ def test_the_set_that_is_left_has_the_content_digest_of_a_build_of_the_list_that
     assert again.content_digest == report.sets[0].content_digest == read_set(built).content_digest
 
 
-def test_a_card_that_was_edited_is_written_anew_and_named(
-    store: Store, built: Path, caplog: pytest.LogCaptureFixture
-):
+def test_a_card_that_was_edited_is_written_anew_and_named(store: Store, built: Path):
     clip, _ = in_train_with_another(built)
     with (built / "README.md").open("a") as file:
         file.write(f"Thanks for made/{clip}.\n")
-    forget(store, [f"made/{clip}"])
+    plan = plan_forget(store, [f"made/{clip}"])
+    assert "Thanks" in (built / "README.md").read_text()
+    report = forget(store, [f"made/{clip}"])
 
     assert "Thanks" not in (built / "README.md").read_text()
-    assert f"{built / 'README.md'}: not as this version writes it" in caplog.text
-    assert "croissant.json" not in caplog.text
+    assert plan.sets[0].cards == report.sets[0].cards == ("README.md",)
+    assert "what was added goes: README.md\n" in report.to_text(done=True)
+    assert forget(store, ["made/clip*"]).sets[0].cards == ()
 
 
 def test_a_shard_of_forgotten_clips_alone_goes_whole(store: Store, built: Path):

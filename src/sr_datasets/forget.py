@@ -20,7 +20,6 @@ delete. Every call names them again until the clips are there no more.
 import datetime
 import errno
 import json
-import logging
 import re
 import shlex
 from collections import Counter
@@ -89,8 +88,6 @@ from sr_datasets.store import ClipRecord, Store, StorePath
 JOURNAL_NAME = "forgetting.json"
 """What is being forgotten, in the store's folder."""
 
-_logger = logging.getLogger(__name__)
-
 _Name = tuple[str, str]  # source, clip
 _CLIP_NAME = re.compile(r"[a-z0-9][a-z0-9-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -133,6 +130,9 @@ class ClearedSet:
     """The set's new content digest; empty before the work, and where nothing is left of a set."""
     others: tuple[str, ...] = ()
     """Where nothing is left of a set, what stays in its folder: files that no build wrote."""
+    cards: tuple[str, ...] = ()
+    """Cards of a finished set that were edited, or are of an earlier version: they may name the clips, so they go or are
+    written anew, and what was added to them goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +207,7 @@ class ForgetReport:
                     "shards_deleted": list(one.deleted),
                     "content_digest": one.content_digest,
                     "others": list(one.others),
+                    "cards": list(one.cards),
                 }
                 for one in self.sets
             ],
@@ -240,6 +241,8 @@ class ForgetReport:
                 lines.append(f"  {_count(one.rows_left, 'row')} left, content digest {one.content_digest}")
             elif not one.rows_left:
                 lines.append(f"  no row left: the whole set {'was deleted' if done else 'goes'}")
+            if one.cards:
+                lines.append(f"  edited, or of an earlier version; what was added goes: {some(one.cards)}")
             if one.others:
                 lines.append(f"  no build wrote these, so they stay: {some(one.others)}")
         lines += [
@@ -741,10 +744,18 @@ def _look(folder: Path, names: Collection[_Name]) -> ClearedSet | str:
                 gone.update(hit)
                 rewritten += [path.name] * bool(hit)
         others = _beside(folder, finished=not unfinished)[1] if gone and not left else ()
+        cards = _edited_cards(folder) if gone and not unfinished else ()
     except SrDataError as error:
         return str(error)
     return ClearedSet(
-        folder, _texts(gone, names), gone.total(), left, tuple(rewritten), tuple(deleted), others=others
+        folder,
+        _texts(gone, names),
+        gone.total(),
+        left,
+        tuple(rewritten),
+        tuple(deleted),
+        others=others,
+        cards=cards,
     )
 
 
@@ -815,6 +826,7 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
                 rewritten.append(name)
             else:
                 kept.append(summarize_shard(path))
+        cards = _edited_cards(folder)
         after, others = _finish(folder, info, kept, names)
         rows_left = sum(shard.rows for shard in kept)
         inputs = {(clip.source, clip.clip) for clip in info.inputs}
@@ -827,6 +839,7 @@ def _clear(folder: Path, names: Collection[_Name]) -> ClearedSet | None:
             tuple(deleted),
             after,
             others,
+            cards,
         )
 
 
@@ -914,13 +927,6 @@ def _finish(
         skipped=[clip for clip in info.skipped if (clip.source, clip.clip) not in names],
         packages={**info.packages, "pyarrow": version("pyarrow")},
     )
-    for name in (CARD_NAME, CROISSANT_NAME):
-        if not is_of_a_build(Place(folder), name):
-            _logger.warning(
-                "%s: not as this version writes it: edited, or of an earlier version. It is written anew, since it may name what "
-                "is forgotten; what was added to it by hand is gone",
-                folder / name,
-            )
     write_card(folder, fresh)
     remove(folder / REPORT_NAME)  # it may name the clips
     remove(folder / MEASURES_NAME)  # numbers of their pixels
@@ -963,6 +969,10 @@ def _beside(folder: Path, *, finished: bool) -> tuple[list[Path], tuple[str, ...
             if path.suffix != ".parquet" and not is_partial_shard(path.name)
         ]
     return [*goes, *(folder / name for name in ours)], tuple(sorted(stays))
+
+
+def _edited_cards(folder: Path) -> tuple[str, ...]:
+    return tuple(name for name in (CARD_NAME, CROISSANT_NAME) if not is_of_a_build(Place(folder), name))
 
 
 def _remove_set(folder: Path, *, finished: bool) -> tuple[str, ...]:
